@@ -1,0 +1,1 @@
+"""DuckDB as an exactly-once destination for etl-core."""

@@ -1,0 +1,1 @@
+"""What the Postgres packages of etl-core share: connections, types, text to Arrow."""

@@ -1,0 +1,1 @@
+"""PostgreSQL snapshot and logical replication as a source for etl-core."""
