@@ -206,7 +206,8 @@ class StreamInfo:
 class Batch:
     """What a source yields: rows of one stream, or a marker.
 
-    `rows` (kind ROWS) is a RecordBatch of one schema, with or without the reserved columns.
+    `rows` (kind ROWS) is a RecordBatch of one schema, with or without the reserved columns. Loaders are
+    handed rows gathered from several such batches, as a chunked Table with all reserved columns.
     `schema`, `key` and `changes` belong to SCHEMA and SNAPSHOT_BEGIN: the stream's columns from here on
     (without reserved columns) and how they differ from before.
     `position` is a JSON value the source can resume from: it covers every row of every stream yielded
@@ -217,7 +218,7 @@ class Batch:
 
     kind: Kind
     stream: Stream | None = None
-    rows: pa.RecordBatch | None = None
+    rows: pa.RecordBatch | pa.Table | None = None
     schema: pa.Schema | None = None
     key: tuple[str, ...] | None = None
     changes: tuple[Change, ...] = ()
@@ -238,23 +239,32 @@ class Batch:
 
 @frozen
 class Position:
-    """Where a source can resume, ordered by the engine through `(epoch, n)` alone."""
+    """Where a source can resume, ordered by the engine through `(epoch, n)` alone.
+
+    `snapshots` names the streams whose snapshot is open here: rows of it that come after a resume belong
+    to the run that was begun before.
+    """
 
     epoch: int
     n: int
     value: Any
     complete: bool = True
+    snapshots: tuple[Stream, ...] = ()
 
     @property
     def order(self) -> tuple[int, int]:
         return (self.epoch, self.n)
 
     def to_json(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "n": self.n, "value": self.value, "complete": self.complete}
+        data = {"epoch": self.epoch, "n": self.n, "value": self.value, "complete": self.complete}
+        if self.snapshots:
+            data["snapshots"] = [str(stream) for stream in self.snapshots]
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Position:
-        return cls(int(data["epoch"]), int(data["n"]), data["value"], bool(data["complete"]))
+        snapshots = tuple(Stream.parse(text) for text in data.get("snapshots", ()))
+        return cls(int(data["epoch"]), int(data["n"]), data["value"], bool(data["complete"]), snapshots)
 
 
 @frozen
