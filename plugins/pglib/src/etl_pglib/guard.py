@@ -1,0 +1,55 @@
+"""The process between an embedded server and its owners: when the last owner is gone, so is the server.
+
+Run as a script with one JSON argument; it imports only the standard library.
+Owners hold a shared lock on a file. The kernel drops it however they die, SIGKILL included, and the
+guard, waiting for the exclusive lock, then stops the server and removes what was temporary.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, BinaryIO
+
+
+def main(argument: str) -> int:
+    """Start the server, print its process id on the first line of stdout, wait until it ends."""
+    order: dict[str, Any] = json.loads(argument)
+    with Path(order["log"]).open("ab") as log:
+        server = subprocess.Popen(
+            order["command"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            **order["identity"],
+        )
+    print(server.pid, flush=True)
+    orphaned = threading.Event()
+    # The lock is held until this process ends: whoever wants to own the directory next waits for that.
+    with Path(order["owners"]).open("rb") as owners:
+        threading.Thread(target=_watch, args=(owners, server, orphaned), daemon=True).start()
+        code = server.wait()
+        if orphaned.is_set():
+            for path in order["temporary"]:
+                shutil.rmtree(path, ignore_errors=True)
+    return code
+
+
+def _watch(owners: BinaryIO, server: subprocess.Popen[bytes], orphaned: threading.Event) -> None:
+    with contextlib.suppress(ImportError):  # Windows: only the owner's own exit handler stops the server
+        import fcntl
+
+        fcntl.flock(owners, fcntl.LOCK_EX)
+        orphaned.set()
+        server.send_signal(signal.SIGQUIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
