@@ -1,0 +1,206 @@
+"""The SQLite file of the `sqlite` store: opening, layout, transactions, errors."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from etl_core.errors import StateError
+from etl_core.state.locks import FileLock
+
+__all__ = ["Database"]
+
+VERSION = 1
+APPLICATION_ID = 0x65746C63  # "etlc"
+BUSY_SECONDS = 30.0
+
+_LAYOUT = """
+BEGIN;
+CREATE TABLE pipelines (
+    name TEXT PRIMARY KEY, fence TEXT UNIQUE, position TEXT
+) WITHOUT ROWID;
+CREATE TABLE history (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, pipeline TEXT NOT NULL, position TEXT NOT NULL, at REAL NOT NULL
+);
+CREATE INDEX history_of ON history (pipeline, id);
+CREATE TABLE dead_letters (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, pipeline TEXT NOT NULL, epoch INTEGER NOT NULL,
+    namespace TEXT NOT NULL, name TEXT NOT NULL, seq TEXT NOT NULL, stage TEXT NOT NULL,
+    code TEXT NOT NULL, column_name TEXT, row BLOB NOT NULL, at REAL NOT NULL,
+    UNIQUE (pipeline, epoch, namespace, name, seq, stage)
+);
+CREATE INDEX dead_letters_of ON dead_letters (pipeline, id);
+PRAGMA application_id = {application};
+PRAGMA user_version = {version};
+COMMIT;
+"""
+
+
+class Database:
+    """One connection to the file, opened when first needed, used by one thread at a time.
+
+    Every statement that fails raises StateError; what was committed before stays.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._mutex = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._inode: int | None = None
+
+    def exists(self) -> bool:
+        with self.translated():
+            return self._connection is not None or self.path.exists()
+
+    def query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the rows of a query; none when there is no file yet."""
+        if not self.exists():
+            return []
+        with self._mutex, self.translated():
+            return self._open().execute(statement, values).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run a block in one write transaction: committed and synced at its end, or undone."""
+        with self._mutex, self.translated():
+            connection = self._open()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            self._require_same_file()
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn errors of SQLite and of the file system into StateError."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _state_error(error, self.path) from error
+        except OSError as error:
+            raise StateError(
+                "the state file cannot be used",
+                "check that the directory exists, is writable and has room",
+                path=self.path,
+                cause=error.strerror,
+            ) from error
+
+    def rehearse(self) -> None:
+        """Write and roll back; where there is no file yet, see that one could be made. Leaves nothing."""
+        if self.exists():
+            with self._mutex, self.translated():
+                connection = self._open()
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("INSERT OR REPLACE INTO pipelines (name) VALUES ('')")
+                connection.execute("ROLLBACK")
+            return
+        with self.translated():
+            probe = next(parent for parent in self.path.absolute().parents if parent.exists())
+            if not (probe.is_dir() and os.access(probe, os.W_OK | os.X_OK)):
+                raise PermissionError(13, "Permission denied")
+
+    def close(self) -> None:
+        with self._mutex:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(
+                self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+            self._inode = self.path.stat().st_ino
+        return self._connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")
+        if self._version(connection) == 0:
+            with self._alone():
+                if self._version(connection) == 0:
+                    self._create(connection)
+        if self._version(connection) > VERSION:
+            raise StateError(
+                "the state file was written by a newer etl-core",
+                "upgrade etl-core, or use another file",
+                path=self.path,
+                found=self._version(connection),
+                known=VERSION,
+            )
+
+    @staticmethod
+    def _version(connection: sqlite3.Connection) -> int:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+    def _create(self, connection: sqlite3.Connection) -> None:
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise StateError(
+                "the file is a database, but not of etl-core",
+                "use another path for the state",
+                path=self.path,
+            )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(_LAYOUT.format(application=APPLICATION_ID, version=VERSION))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep two processes from creating the file at the same time."""
+        lock = FileLock(self.path.with_name(self.path.name + ".lock"))
+        deadline = monotonic() + BUSY_SECONDS
+        while not lock.acquire():
+            if monotonic() > deadline:
+                raise StateError("the state file is being created by another process", path=self.path)
+            sleep(0.01)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _require_same_file(self) -> None:
+        """A file deleted or replaced under a run takes writes that nobody will read: not durable."""
+        if not self.path.exists() or self.path.stat().st_ino != self._inode:
+            raise StateError(
+                "the state file was deleted or replaced while in use",
+                "stop every run that uses it before the file is touched; then run again",
+                path=self.path,
+            )
+
+
+_EXPLAINED = {
+    sqlite3.SQLITE_FULL: (
+        "the disk is full",
+        "make room and run again: it resumes at the last saved position",
+    ),
+    sqlite3.SQLITE_READONLY: ("the state file is read-only", "make the file and its directory writable"),
+    sqlite3.SQLITE_CANTOPEN: ("the state file cannot be opened", "make its directory writable"),
+    sqlite3.SQLITE_BUSY: ("the state file is locked by another process", "find what keeps it open"),
+    sqlite3.SQLITE_CORRUPT: (
+        "the state file is corrupt",
+        "move it away: a destination that keeps the position restores it, else restore a backup of the file",
+    ),
+}
+_EXPLAINED[sqlite3.SQLITE_NOTADB] = _EXPLAINED[sqlite3.SQLITE_CORRUPT]
+
+
+def _state_error(error: sqlite3.Error, path: Path) -> StateError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    message, hint = _EXPLAINED.get(code, ("the state file failed", "see the cause; check disk and file"))
+    return StateError(message, hint, path=path, cause=getattr(error, "sqlite_errorname", None) or str(error))
