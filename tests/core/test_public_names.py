@@ -9,9 +9,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-import pytest
-
 import etl_core
+import pytest
 
 #: Modules whose whole `__all__` is public.
 WHOLE = ("model", "schema", "interfaces", "config", "result", "errors")

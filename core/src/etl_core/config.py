@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NewType
 
@@ -163,13 +164,24 @@ class SchemaPolicy:
 class LoadSettings:
     """The settings under `load` that every loader shares."""
 
-    batch: BatchPolicy = setting(factory=BatchPolicy, help="When rows become one write.")
+    batch: BatchPolicy | None = setting(None, help="When rows become one write; default: the manager's.")
     commit: CommitPolicy = setting(factory=CommitPolicy, help="When writes become durable.")
     schema: SchemaPolicy = setting(factory=SchemaPolicy, help="evolve, freeze, discard, or per axis.")
-    on_error: Literal["fail", "skip", "dead-letter"] = setting(
-        "fail", help="What happens to rejected rows."
-    )
+    on_error: Literal["fail", "skip", "dead-letter"] = setting("fail", help="What happens to rejected rows.")
     on_rewrite: Literal["fail", "resnapshot"] = setting(
         "fail", help="What happens when the source rewrote stored values without sending them."
     )
     drop_columns: bool = setting(False, help="Drop a column that the source dropped.")
+
+
+#: The keys of each section that are the engine's own; a connector's settings may not use them.
+ENGINE_KEYS: Mapping[str, frozenset[str]] = {
+    "extract": frozenset({"use"}),
+    "transform": frozenset({"use", "streams"}),
+    "load": frozenset({"use", *(attribute.name for attribute in attrs.fields(LoadSettings))}),
+    "destination": frozenset({"use", "schema"}),
+    "observability": frozenset({"use"}),
+    "state": frozenset({"use"}),
+    "executor": frozenset({"use"}),
+    "commands": frozenset(),
+}
