@@ -1,0 +1,168 @@
+"""One attempt of a run: from the durable position until the end, a stop or an error."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import attrs
+from loguru import logger
+
+from etl_core.config import BatchPolicy
+from etl_core.engine.batching import Batcher
+from etl_core.engine.committing import Committer
+from etl_core.engine.loading import LoadStage, Rewritten
+from etl_core.engine.positions import durable_position
+from etl_core.engine.preflight import require_finite, require_streams
+from etl_core.engine.queue import ByteQueue
+from etl_core.engine.reading import End, Item, Reader, Stopped, Streams
+from etl_core.engine.scope import EngineContext, Scope
+from etl_core.engine.stages import stage
+from etl_core.engine.tables import Tables
+from etl_core.errors import Cancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from etl_core.engine.run import Run
+    from etl_core.model import Position, StreamInfo
+
+__all__ = ["Attempt"]
+
+
+class Attempt:
+    """Owns the source's thread and the queue; runs the loading stage on the caller's thread."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._pipeline = run.pipeline
+        self._queue: ByteQueue[Item | End | Stopped] = ByteQueue(run.pipeline.resources.queue)
+        self.scope = Scope(f"{run.pipeline.name}-source", on_failure=self._queue.wake)
+
+    def execute(self) -> None:
+        """Load until the read ends. Whatever is raised, the source's threads are joined first."""
+        try:
+            resume = self._open()
+            ctx = self._source_context()
+            with stage("source"):
+                infos = self._pipeline.source.streams(ctx)
+                self._until(ctx)
+            require_streams(self._pipeline.loader, self._pipeline.destination, infos, self._pipeline.target)
+            self._load(resume, ctx, infos)
+        except BaseException:
+            self._close_source()
+            self._quietly("abort", self._pipeline.destination.abort)
+            raise
+        finally:
+            self._close_source()
+            self._quietly("close", self._pipeline.destination.close)
+
+    def stop_reading(self) -> None:
+        """Ask the source to end; the loading stage notices."""
+        self.scope.stop()
+        self._queue.wake()
+
+    def _open(self) -> Position:
+        run, destination = self._run, self._pipeline.destination
+        started = time.perf_counter()
+        with stage("destination"):
+            destination.open(run.context("destination", run.scope), run.fence)
+            run.result.destination.connect += time.perf_counter() - started
+            durable = durable_position(self._pipeline.name, run.fence, destination, self._pipeline.state)
+        return run.resume_from(durable)
+
+    def _source_context(self) -> EngineContext:
+        return self._run.context("source", self.scope)
+
+    def _until(self, ctx: EngineContext) -> None:
+        run, pipeline = self._run, self._pipeline
+        if run.until is None and (pipeline.once or pipeline.loader.snapshot_only):
+            run.until = pipeline.source.latest(ctx)
+            require_finite(pipeline.loader, run.until)
+
+    def _load(self, resume: Position, ctx: EngineContext, infos: Sequence[StreamInfo]) -> None:
+        committer = self._committer(resume)
+        reader = Reader(
+            self._pipeline.source,
+            ctx,
+            self._queue,
+            self._run.hub,
+            self._run.result,
+            Streams.of(infos),
+            resume,
+            self._run.until,
+            wrap_snapshots=self._pipeline.loader.snapshot_only,
+        )
+        self.scope.spawn(reader.run, name="read")
+        try:
+            self._stage(resume, infos, committer).run()
+        except Rewritten as change:
+            self._restart_stream(change, committer)
+            raise
+
+    def _restart_stream(self, change: Rewritten, committer: Committer) -> None:
+        """Make a position durable in which the stream's snapshot is still to be taken."""
+        with stage("source"):
+            value = self._pipeline.source.resync(change.position.value, [change.stream])
+        position = attrs.evolve(change.position, n=change.position.n + 1, value=value)
+        committer.commit(position)
+        committer.drain(position)
+
+    def _committer(self, resume: Position) -> Committer:
+        run, pipeline = self._run, self._pipeline
+        return Committer(
+            pipeline=pipeline.name,
+            fence=run.fence,
+            source=pipeline.source,
+            destination=pipeline.destination,
+            state=pipeline.state,
+            hub=run.hub,
+            result=run.result,
+            on_error=pipeline.load.on_error,
+            epoch=resume.epoch,
+            on_progress=run.progressed,
+        )
+
+    def _stage(self, resume: Position, infos: Sequence[StreamInfo], committer: Committer) -> LoadStage:
+        run, pipeline = self._run, self._pipeline
+        policy = pipeline.load.batch or run.batch or BatchPolicy()
+        spare = max(1, pipeline.resources.memory - pipeline.resources.queue)
+        return LoadStage(
+            queue=self._queue,
+            chain=run.chain,
+            loader=pipeline.loader,
+            tables=Tables(pipeline.destination, pipeline.loader, pipeline.load, pipeline.target, run.hub),
+            batcher=Batcher(policy, spare),
+            committer=committer,
+            commit=pipeline.load.commit,
+            on_rewrite=pipeline.load.on_rewrite,
+            transactional_ddl=pipeline.destination.transactional_ddl,
+            streams=Streams.of(infos),
+            resume=resume,
+            left_open=run.left_open,
+            hub=run.hub,
+            result=run.result,
+            look=self._look,
+        )
+
+    def _look(self) -> None:
+        """Raise what other threads have to say."""
+        if self.scope.error is not None:
+            raise self.scope.error
+        if self._run.scope.error is not None:
+            raise self._run.scope.error
+        if self._run.scope.cancel.is_set():
+            raise Cancelled
+
+    def _close_source(self) -> None:
+        self.scope.stop()
+        self._queue.close()
+        stuck = self.scope.join(self._pipeline.grace)
+        if stuck:
+            logger.error("threads of the source did not end: {}", ", ".join(stuck))
+
+    def _quietly(self, name: str, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - the error that led here is the one to raise
+            logger.warning("{} of the destination failed: {}", name, type(error).__name__)

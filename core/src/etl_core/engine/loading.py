@@ -1,0 +1,324 @@
+"""The loading thread: transforms, batches, plans, writes, and decides when to commit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from etl_core.engine import failpoints
+from etl_core.engine.reading import End, Item, Stopped, Streams
+from etl_core.engine.stages import stage
+from etl_core.errors import Cancelled, FatalError, SchemaError
+from etl_core.model import AddColumn, Batch, Kind, Position, RenameColumn, Stream, WidenColumn, Write
+from etl_core.schema import data_columns, with_key
+
+if TYPE_CHECKING:
+    from etl_core.config import CommitPolicy
+    from etl_core.engine.batching import Batcher
+    from etl_core.engine.committing import Committer
+    from etl_core.engine.observing import ObserverHub
+    from etl_core.engine.queue import ByteQueue
+    from etl_core.engine.tables import Tables
+    from etl_core.engine.transforming import TransformChain
+    from etl_core.interfaces import Loader
+    from etl_core.model import Change
+    from etl_core.result import PipelineResult
+
+__all__ = ["LoadStage", "Rewritten"]
+
+_LONGEST_WAIT = 0.5
+_MARK_POLL = 0.02
+
+
+class Rewritten(Exception):
+    """A stream's stored values changed without being sent; `position` lies just before, durable."""
+
+    def __init__(self, stream: Stream, position: Position) -> None:
+        super().__init__(stream)
+        self.stream = stream
+        self.position = position
+
+
+class LoadStage:
+    """Consumes the queue of one attempt until its end.
+
+    `pending` is the newest position whose rows have all arrived; it can be committed as long as nothing
+    that lies behind it was written or buffered (`_clean`).
+    """
+
+    def __init__(
+        self,
+        *,
+        queue: ByteQueue[Item | End | Stopped],
+        chain: TransformChain,
+        loader: Loader,
+        tables: Tables,
+        batcher: Batcher,
+        committer: Committer,
+        commit: CommitPolicy,
+        on_rewrite: str,
+        transactional_ddl: bool,
+        streams: Streams,
+        resume: Position,
+        left_open: set[Stream],
+        hub: ObserverHub,
+        result: PipelineResult,
+        look: Callable[[], None],
+    ) -> None:
+        self._queue = queue
+        self._chain = chain
+        self._loader = loader
+        self._tables = tables
+        self._batcher = batcher
+        self._committer = committer
+        self._commit = commit
+        self._on_rewrite = on_rewrite
+        self._transactional_ddl = transactional_ddl
+        self._streams = streams
+        self._resumed = set(resume.snapshots)
+        self._open = left_open
+        self._touched: set[Stream] = set()
+        self._hub = hub
+        self._result = result
+        self._look = look
+        self._schemas: dict[Stream, pa.Schema] = {}
+        self._pending = self._committed = resume
+        self._clean = True
+        self._bytes = 0
+        self._since: float | None = None
+
+    def run(self) -> None:
+        """Load until the read ends. Raises Cancelled after a stop, once what can be is durable."""
+        while True:
+            item = self._receive()
+            self._look()
+            self._committer.poll()
+            if isinstance(item, End):
+                return self._finish(item.position)
+            if isinstance(item, Stopped):
+                return self._stop()
+            if item is not None:
+                self._process(item)
+            self._emit_all(self._batcher.due())
+            if self._commit_due():
+                self._commit_pending()
+
+    def _receive(self) -> Item | End | Stopped | None:
+        started = time.perf_counter()
+        item = self._queue.get(self._patience())
+        timing = self._result.destination
+        timing.receive += time.perf_counter() - started
+        timing.receive_count += isinstance(item, Item)
+        return item
+
+    def _patience(self) -> float:
+        """Return how long nothing but a new item matters."""
+        if self._committer.outstanding:
+            return _MARK_POLL
+        deadlines = [self._batcher.deadline()]
+        if self._since is not None and self._committable():
+            deadlines.append(self._since + self._commit.max_wait)
+        nearest = min((d for d in deadlines if d is not None), default=time.monotonic() + _LONGEST_WAIT)
+        return min(_LONGEST_WAIT, max(0.0, nearest - time.monotonic()))
+
+    def _process(self, item: Item) -> None:
+        self._since = time.monotonic() if self._since is None else self._since
+        batch, stream = item.batch, item.batch.stream
+        if stream is None:
+            self._reached(item)
+        elif batch.kind is Kind.SCHEMA:
+            self._reached(item)
+            self._take_schema(batch, stream)
+        elif batch.kind is Kind.ROWS:
+            self._clean = False
+            self._take_rows(batch, stream)
+            self._reached(item)
+        else:
+            self._clean = False
+            self._take_marker(batch, stream)
+            self._reached(item)
+
+    def _reached(self, item: Item) -> None:
+        """Note the item's position, if whole transactions allow to stop there."""
+        position = item.position
+        if position is not None and (position.complete or not self._commit.whole_transactions):
+            self._pending = position
+            self._clean = True
+
+    def _take_rows(self, batch: Batch, stream: Stream) -> None:
+        if stream not in self._open and stream not in self._resumed:
+            failpoints.hit("stream")
+        with stage("transform"):
+            rows, rejected = self._chain.apply(batch)
+        self._committer.refuse(rejected)
+        if self._hub.wants("transform"):
+            self._hub.batch("transform", Batch(Kind.ROWS, stream, rows))
+        if rows.num_rows:
+            self._emit_all(self._batcher.add(stream, rows))
+
+    def _take_marker(self, batch: Batch, stream: Stream) -> None:
+        self._emit_all(self._batcher.drain(stream))
+        self._streams.learn(batch)
+        self._prime(stream)
+        schema = self._chain_schema(stream, self._known_schema(stream))
+        if batch.schema is not None:
+            self._prepare(stream, schema)
+        else:
+            self._tables.existing(stream, schema)
+        self._plan(batch)
+        self._note_marker(batch.kind, stream)
+
+    def _note_marker(self, kind: Kind, stream: Stream) -> None:
+        if kind is Kind.SNAPSHOT_BEGIN:
+            self._open.add(stream)
+            self._hub.emit("snapshot_started", stream=str(stream))
+        elif kind is Kind.SNAPSHOT_END:
+            self._open.discard(stream)
+            self._hub.emit("snapshot_finished", stream=str(stream))
+            failpoints.hit("handover")
+        else:
+            self._hub.emit("truncated", stream=str(stream))
+
+    def _take_schema(self, batch: Batch, stream: Stream) -> None:
+        self._emit_all(self._batcher.drain(stream))
+        if any(change.rewrites for change in batch.changes):
+            self._rewritten(batch, stream)
+        if not self._transactional_ddl and self._committable():
+            self._commit_pending()
+        self._streams.learn(batch)
+        self._prime(stream)
+        schema = self._chain_schema(stream, self._known_schema(stream))
+        self._prepare(stream, schema, _surviving(batch.changes, schema), batch.seq)
+
+    def _rewritten(self, batch: Batch, stream: Stream) -> None:
+        if self._on_rewrite == "fail" or batch.position is None:
+            raise SchemaError(
+                "stored values of a stream changed without being sent",
+                "set load.on_rewrite to resnapshot, or undo the change at the source",
+                stream=str(stream),
+                changes=[repr(change) for change in batch.changes if change.rewrites],
+            )
+        if self._committable():
+            self._commit_pending()
+        self._committer.drain(self._committed)
+        raise Rewritten(stream, self._committed)
+
+    def _known_schema(self, stream: Stream) -> pa.Schema:
+        info = self._streams.known.get(stream)
+        if info is None:
+            raise FatalError("a marker came for a stream that nothing is known of", stream=str(stream))
+        return info.schema
+
+    def _chain_schema(self, stream: Stream, schema: pa.Schema) -> pa.Schema:
+        key = self._streams.key(stream)
+        return self._chain.schema(stream, with_key(schema, key), key)
+
+    def _prepare(
+        self, stream: Stream, schema: pa.Schema, changes: Sequence[Change] = (), seq: bytes | None = None
+    ) -> None:
+        self._tables.prepare(stream, schema, changes, seq)
+        self._schemas[stream] = schema
+
+    def _emit_all(self, batches: Iterable[tuple[Stream, pa.Table]]) -> None:
+        for stream, rows in batches:
+            self._emit(stream, rows)
+
+    def _emit(self, stream: Stream, rows: pa.Table) -> None:
+        self._prime(stream)
+        schema = data_columns(rows.schema)
+        if stream not in self._schemas or not self._schemas[stream].equals(schema):
+            self._prepare(stream, with_key(schema, self._streams.key(stream)))
+        self._plan(Batch(Kind.ROWS, stream, rows))
+
+    def _prime(self, stream: Stream) -> None:
+        """Tell the loader what a resume skipped: that the stream's snapshot is open, or no longer is."""
+        if stream in self._touched:
+            return
+        self._touched.add(stream)
+        if stream in self._resumed and stream not in self._open:
+            self._discard_plan(Kind.SNAPSHOT_BEGIN, stream)
+            self._open.add(stream)
+        elif stream in self._open and stream not in self._resumed:
+            self._discard_plan(Kind.SNAPSHOT_END, stream)
+            self._open.discard(stream)
+
+    def _discard_plan(self, kind: Kind, stream: Stream) -> None:
+        schema = self._chain_schema(stream, self._known_schema(stream))
+        self._loader.schema(stream, schema)
+        list(self._loader.plan(Batch(kind, stream)))
+
+    def _plan(self, batch: Batch) -> None:
+        started = time.perf_counter()
+        with stage("loader"):
+            writes = list(self._loader.plan(batch))
+        self._result.load_duration += time.perf_counter() - started
+        if self._hub.wants("load"):
+            self._hub.batch("load", batch)
+        for write in writes:
+            self._write(write)
+
+    def _write(self, write: Write) -> None:
+        started = time.perf_counter()
+        rejected = self._tables.write(write)
+        self._result.destination.decode += time.perf_counter() - started
+        self._committer.refuse(rejected)
+        if write.rows is None:
+            return
+        self._bytes += write.rows.nbytes
+        counts = self._result.counts
+        counts.records_written += write.rows.num_rows - sum(group.rows.num_rows for group in rejected)
+        counts.bytes_written += write.rows.nbytes
+        self._hub.emit(
+            "batch_written",
+            stream=str(write.stream),
+            rows=write.rows.num_rows,
+            bytes=write.rows.nbytes,
+            mode=write.mode.value,
+        )
+        failpoints.hit("snapshot" if write.step else "after_write")
+
+    def _committable(self) -> bool:
+        return self._clean and self._pending.order > self._committed.order
+
+    def _commit_due(self) -> bool:
+        if not self._committable() or self._since is None:
+            return False
+        waited = time.monotonic() - self._since >= self._commit.max_wait
+        return waited or self._bytes >= self._commit.max_bytes
+
+    def _commit_pending(self) -> None:
+        self._emit_all(self._batcher.drain())
+        self._committer.commit(self._pending)
+        self._committed = self._pending
+        self._bytes = 0
+        self._since = None
+
+    def _finish(self, position: Position | None) -> None:
+        self._emit_all(self._batcher.drain())
+        if position is not None and position.order > self._committed.order:
+            self._pending = position
+            self._commit_pending()
+        self._committer.drain(self._committed)
+
+    def _stop(self) -> None:
+        if self._committable():
+            self._commit_pending()
+        self._committer.drain(self._committed)
+        raise Cancelled
+
+
+def _surviving(changes: Sequence[Change], schema: pa.Schema) -> list[Change]:
+    """Keep the changes that transforms left as they are; the rest shows as a difference of schemas."""
+    names = set(schema.names)
+
+    def holds(change: Change) -> bool:
+        if isinstance(change, AddColumn | WidenColumn):
+            return change.name in names and schema.field(change.name).type == change.type
+        if isinstance(change, RenameColumn):
+            return change.new in names and change.old not in names
+        return change.name not in names
+
+    return [change for change in changes if holds(change)]

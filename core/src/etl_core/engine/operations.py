@@ -1,0 +1,169 @@
+"""What is done with a pipeline besides running it: check, discover, sample, reset, teardown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from etl_core.engine.observing import HubMetrics, ObserverHub
+from etl_core.engine.pipeline import Pipeline
+from etl_core.engine.preflight import require_compatible, require_finite, require_streams
+from etl_core.engine.scope import EngineContext, Scope
+from etl_core.engine.stages import stage
+from etl_core.engine.transforming import TransformChain
+from etl_core.errors import EtlError
+from etl_core.interfaces import Context
+from etl_core.model import Mode
+from etl_core.result import CheckResult
+from etl_core.schema import with_key
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from etl_core.model import Stream, StreamInfo
+    from etl_core.resolve import Connectors
+
+__all__ = ["check", "discover", "reset", "sample", "teardown"]
+
+_JOIN = 10.0
+
+
+@contextmanager
+def _context(connectors: Connectors) -> Iterator[Context]:
+    """Give connectors a context outside a run."""
+    scope = Scope(connectors.name)
+    hub = ObserverHub(connectors.name, ())
+    try:
+        yield EngineContext(
+            pipeline=connectors.name, connector="check", scope=scope, hub=hub, metrics=HubMetrics(hub)
+        )
+    finally:
+        scope.stop()
+        scope.join(_JOIN)
+        hub.close(_JOIN)
+
+
+def check(connectors: Connectors) -> CheckResult:
+    """Validate and connect everything; change nothing (the state store writes and rolls back)."""
+    pipeline = Pipeline.of(connectors)
+    with _context(connectors) as ctx:
+        infos: list[StreamInfo] = []
+
+        def source() -> None:
+            connectors.source.check(ctx)
+            infos.extend(connectors.source.streams(ctx))
+            require_streams(connectors.loader, connectors.destination, infos, pipeline.target)
+            if connectors.loader.snapshot_only:
+                require_finite(connectors.loader, connectors.source.latest(ctx))
+
+        def destination() -> None:
+            require_compatible(connectors.loader, connectors.destination)
+            connectors.destination.check(ctx)
+
+        found = _outcome("source", source)
+        landed = _outcome("destination", destination)
+        transforms, warnings = _check_transforms(connectors, infos, ctx)
+        loads = _outcome("load", lambda: _check_load(connectors, infos, ctx)) if not any(transforms) else None
+        state = _outcome("state", connectors.state.check)
+        connectors.source.close()
+        connectors.destination.close()
+    return CheckResult(connectors.name, found or loads, landed, transforms, state, warnings)
+
+
+def _outcome(name: str, call: Callable[[], None]) -> str | None:
+    """Return what went wrong, for people to read."""
+    try:
+        with stage(name):
+            call()
+    except EtlError as error:
+        return f"{error}\n  {error.hint}" if error.hint else str(error)
+    return None
+
+
+def _check_transforms(
+    connectors: Connectors, infos: Sequence[StreamInfo], ctx: Context
+) -> tuple[tuple[str | None, ...], tuple[str, ...]]:
+    outcomes: list[str | None] = []
+    warnings: list[str] = []
+    for number in range(len(connectors.transforms)):
+        chain = _chain(connectors, ctx, number + 1)
+
+        def schemas(chain: TransformChain = chain) -> None:
+            for info in infos:
+                chain.schema(info.stream, with_key(info.schema, info.key), info.key)
+
+        outcomes.append(_outcome("transform", schemas))
+    if connectors.transforms and not any(outcomes):
+        chain = _chain(connectors, ctx, len(connectors.transforms))
+        for info in infos:
+            warnings += chain.warnings(info.stream, info.schema)
+    return tuple(outcomes), tuple(warnings)
+
+
+def _check_load(connectors: Connectors, infos: Sequence[StreamInfo], ctx: Context) -> None:
+    chain = _chain(connectors, ctx, len(connectors.transforms))
+    for info in infos:
+        schema = chain.schema(info.stream, with_key(info.schema, info.key), info.key)
+        table = connectors.loader.schema(info.stream, schema)
+        for column in table.columns:
+            connectors.destination.stored(column.type)
+
+
+def _chain(connectors: Connectors, ctx: Context, steps: int) -> TransformChain:
+    mirror = Mode.APPEND not in connectors.loader.needs
+    return TransformChain(connectors.transforms[:steps], lambda name: ctx, mirror=mirror)
+
+
+def discover(connectors: Connectors) -> Sequence[StreamInfo]:
+    """List the source's streams."""
+    with _context(connectors) as ctx:
+        try:
+            return list(connectors.source.streams(ctx))
+        finally:
+            connectors.source.close()
+
+
+def sample(connectors: Connectors, streams: Sequence[Stream], n: int) -> dict[Stream, pa.Table]:
+    """Return up to `n` rows of each stream as they would be loaded, transforms applied."""
+    with _context(connectors) as ctx:
+        try:
+            return {stream: connectors.source.sample(ctx, stream, n) for stream in streams}
+        finally:
+            connectors.source.close()
+
+
+def reset(connectors: Connectors) -> list[str]:
+    """Forget the pipeline: the destination's position, then the store's, then what the source created.
+
+    The next run starts at a new epoch. Returns what was done, for people to read.
+    """
+    fence = connectors.state.claim(connectors.name)
+    try:
+        done = []
+        if connectors.destination.keeps_position:
+            done += _reset_destination(connectors, fence)
+        connectors.state.clear(fence)
+        done.append("position and history cleared in the state store")
+        return done + teardown(connectors)
+    finally:
+        connectors.state.release(fence)
+
+
+def _reset_destination(connectors: Connectors, fence: str) -> list[str]:
+    with _context(connectors) as ctx:
+        try:
+            connectors.destination.open(ctx, fence)
+            connectors.destination.set_position(None)
+        finally:
+            connectors.destination.close()
+    return ["position cleared in the destination"]
+
+
+def teardown(connectors: Connectors) -> list[str]:
+    """Remove what the source created in its system."""
+    with _context(connectors) as ctx:
+        try:
+            return list(connectors.source.teardown(ctx))
+        finally:
+            connectors.source.close()

@@ -1,0 +1,133 @@
+"""The destination's side of a stream: its table is made to fit before rows are written to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+import pyarrow as pa
+from attrs import define
+
+from etl_core.engine import failpoints
+from etl_core.engine.evolution import Plan, fit, reconcile
+from etl_core.engine.stages import stage
+from etl_core.errors import SchemaError
+from etl_core.model import Mode, Rejected, Step, Stream, TableSchema, Write
+
+if TYPE_CHECKING:
+    from etl_core.config import LoadSettings
+    from etl_core.engine.observing import ObserverHub
+    from etl_core.interfaces import Destination, Loader
+    from etl_core.model import Change
+
+__all__ = ["Tables"]
+
+
+@define
+class _Table:
+    target: Stream
+    plan: Plan
+
+
+class Tables:
+    """Applies the schema policy, renames streams to their target, adapts staged writes."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        loader: Loader,
+        settings: LoadSettings,
+        rename: Callable[[Stream], Stream],
+        hub: ObserverHub,
+    ) -> None:
+        self._destination = destination
+        self._loader = loader
+        self._settings = settings
+        self._rename = rename
+        self._hub = hub
+        self._tables: dict[Stream, _Table] = {}
+        self._folded: dict[tuple[str, str], Stream] = {}
+
+    def prepare(
+        self, stream: Stream, schema: pa.Schema, changes: Sequence[Change] = (), seq: bytes | None = None
+    ) -> None:
+        """Make the table of `stream` fit `schema` (its key in the metadata), or raise SchemaError."""
+        target = self._target(stream)
+        with stage("loader"):
+            wanted = attrs.evolve(self._loader.schema(stream, schema), stream=target, seq=seq)
+        with stage("destination"):
+            current = self._destination.table(target)
+        if current and current.seq and seq and seq <= current.seq:
+            changes = ()
+        plan = self._reconcile(current, wanted, changes)
+        self._tables[stream] = _Table(target, plan)
+        if current is None or plan.changes or (seq and changes):
+            with stage("destination"):
+                self._destination.ensure(plan.table, plan.changes)
+        if current is not None and plan.changes:
+            self._hub.emit("schema_changed", stream=str(stream), changes=[repr(c) for c in plan.changes])
+            failpoints.hit("schema_change")
+
+    def existing(self, stream: Stream, schema: pa.Schema) -> None:
+        """Use the table as it is, where there is one; else create it."""
+        target = self._target(stream)
+        current = self._destination.table(target)
+        wanted = attrs.evolve(self._loader.schema(stream, schema), stream=target)
+        if current is None:
+            self.prepare(stream, schema)
+        elif stream not in self._tables:
+            self._tables[stream] = _Table(target, Plan(table=wanted))
+
+    def write(self, write: Write) -> Sequence[Rejected]:
+        """Hand one write to the destination; return what was refused, under the source's stream."""
+        adapted = self._adapt(write)
+        if adapted is None:
+            return ()
+        table = self._tables[write.stream]
+        refused: list[Rejected] = []
+        rows = adapted.rows
+        if rows is not None:
+            rows, misfits = fit(rows, table.plan)
+            refused += [_misfit(write, rows_, code, column) for rows_, code, column in misfits]
+        with stage("destination"):
+            out = self._destination.write(attrs.evolve(adapted, stream=table.target, rows=rows))
+        return [*refused, *(attrs.evolve(rejected, stream=write.stream) for rejected in out or ())]
+
+    def _adapt(self, write: Write) -> Write | None:
+        """Turn a staged write into what a destination without staging can do."""
+        if write.step is None or self._destination.stages:
+            return write
+        if write.step is Step.ROWS:
+            return attrs.evolve(write, step=None)
+        if write.step is Step.BEGIN and write.mode is not Mode.APPEND:
+            return attrs.evolve(write, step=None, mode=Mode.TRUNCATE)
+        return None
+
+    def _reconcile(self, current: TableSchema | None, wanted: TableSchema, changes: Sequence[Change]) -> Plan:
+        return reconcile(
+            current,
+            wanted,
+            changes,
+            self._settings.schema,
+            drop_columns=self._settings.drop_columns,
+            stored=self._destination.stored,
+            fold=self._destination.fold,
+        )
+
+    def _target(self, stream: Stream) -> Stream:
+        target = self._rename(stream)
+        fold = self._destination.fold
+        other = self._folded.setdefault((fold(target.namespace), fold(target.name)), stream)
+        if other != stream:
+            raise SchemaError(
+                "two streams land in the same table",
+                "give one of them another target under destination.schema",
+                stream=str(stream),
+                other=str(other),
+            )
+        return target
+
+
+def _misfit(write: Write, rows: pa.Table, code: str, column: str | None) -> Rejected:
+    return Rejected(write.stream, rows, code, column, stage="load")
