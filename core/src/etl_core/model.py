@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
@@ -131,6 +131,10 @@ class Delivery(enum.Enum):
     AT_LEAST_ONCE = "at-least-once"
 
 
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(names)
+
+
 def pack_seq(epoch: int, lsn: int, ordinal: int) -> bytes:
     """Pack a change's 20-byte sequence: epoch u32, LSN u64, ordinal u64, big-endian.
 
@@ -198,7 +202,7 @@ class StreamInfo:
 
     stream: Stream
     schema: pa.Schema
-    key: tuple[str, ...] = field(default=(), converter=tuple)
+    key: tuple[str, ...] = field(default=(), converter=_names)
     stable_seq: bool = False
 
 
@@ -277,7 +281,7 @@ class TableSchema:
 
     stream: Stream
     columns: pa.Schema
-    key: tuple[str, ...] = field(default=(), converter=tuple)
+    key: tuple[str, ...] = field(default=(), converter=_names)
     control: pa.Schema | None = None
     seq: bytes | None = None
 
