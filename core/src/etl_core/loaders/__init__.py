@@ -1,0 +1,1 @@
+"""The write dispositions that come with the core: `append`, `upsert`, `replace`."""
