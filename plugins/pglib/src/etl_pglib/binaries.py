@@ -17,7 +17,6 @@ from functools import cache
 from pathlib import Path
 
 from attrs import frozen
-
 from etl_core.errors import ConfigError, FatalError
 
 __all__ = ["VERSIONS", "Identity", "find", "identity", "place"]

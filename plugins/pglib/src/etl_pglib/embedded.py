@@ -9,20 +9,19 @@ import atexit
 import contextlib
 import json
 import os
-import random
+import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from etl_core.errors import FatalError
-from etl_pglib import binaries, guard
+
+from etl_pglib import binaries, guard, processes
 
 __all__ = ["EmbeddedPostgres"]
 
@@ -39,9 +38,17 @@ _SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
 }
+_HBA = """
+local all,replication /^scram_ scram-sha-256
+local all,replication /^md5_ md5
+local all,replication all trust
+host all,replication /^scram_ 127.0.0.1/32 scram-sha-256
+host all,replication /^md5_ 127.0.0.1/32 md5
+host all,replication all 127.0.0.1/32 trust
+"""
+#: A crashed server's processes need a moment to go, and a port may be taken between looking and using it.
+_PASSING = re.compile("in use|still running|already exists")
 _SIGNALS = {"smart": "SIGTERM", "fast": "SIGINT", "immediate": "SIGQUIT"}
-#: Below the range from which systems pick the ports of outgoing connections: it is free after a restart.
-_PORTS = range(15000, 32000)
 #: Guards of servers that other owners may still use; kept because Popen complains when it is forgotten.
 _left_running: list[subprocess.Popen[str]] = []
 
@@ -73,6 +80,8 @@ class EmbeddedPostgres:
         self.hba = list(hba)
         self.temporary = temporary
         self.port = 0
+        self._pid = 0
+        self._started = False
         self._owner: BinaryIO | None = None
         self._guard: subprocess.Popen[str] | None = None
 
@@ -105,11 +114,6 @@ class EmbeddedPostgres:
         """The server's log."""
         return self.directory / "server.log"
 
-    @property
-    def pid(self) -> int:
-        """The postmaster's process id, 0 when none is running."""
-        return _running(self.home / "data")
-
     def program(self, name: str) -> Path:
         """The path of a PostgreSQL program of this version (`psql`, `pg_dump`, ...)."""
         return binaries.find(self.version) / name
@@ -117,26 +121,26 @@ class EmbeddedPostgres:
     def start(self, deadline: float = 45.0) -> None:
         """Create the data directory if there is none, start, return when connections are accepted.
 
-        Raises FatalError with the log's last line when that does not happen in `deadline` seconds.
+        Raises FatalError with the log's last lines when it ends or is not ready in `deadline` seconds.
         """
         self._own()
         if not (self.home / "data" / "PG_VERSION").exists():
             self._create()
+        atexit.register(self.close)
+        self._started = True
         until = time.monotonic() + deadline
         while not self._attempt(until):
-            # A crashed server's processes need a moment to go, and a port may have been taken meanwhile.
-            if time.monotonic() > until:
-                raise FatalError("PostgreSQL did not start", "read its log", log=self.log, last=self._last())
+            if time.monotonic() > until or not _PASSING.search("".join(self._tail())):
+                raise FatalError("PostgreSQL did not start", "read its log", log=self.log, last=self._tail())
             time.sleep(0.05)
-        atexit.register(self.close)
 
     def share(self) -> None:
         """Become one more owner of the server that runs in this directory; start it if none does."""
         self._own()
-        with _locked(self.directory / "start.lock"):
-            lines = _lock_file(self.home / "data")
-            if _ready(lines) and _alive(int(lines[0])):
-                self.port = int(lines[3])
+        with processes.locked(self.directory / "start.lock"):
+            server = processes.Postmaster.ready(self.home / "data")
+            if server is not None and server.answers():
+                self.port = server.port
             else:
                 self.start()
 
@@ -158,7 +162,7 @@ class EmbeddedPostgres:
         if self._guard is None:
             return
         for name, patience in ((_SIGNALS[mode], deadline), ("SIGQUIT", 10.0), ("SIGKILL", 10.0)):
-            _send(self.pid, name)
+            processes.send(self._pid, name)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._guard.wait(patience)
                 break
@@ -172,23 +176,22 @@ class EmbeddedPostgres:
     def kill(self) -> None:
         """SIGKILL the postmaster and wait for it: the crash of a server. `start` recovers."""
         if self._guard is not None:
-            _send(self.pid, "SIGKILL")
+            processes.send(self._pid, "SIGKILL")
             self._guard.wait(30)
             self._guard = None
 
     def close(self) -> None:
         """Stop what this instance started, give up ownership, remove what is temporary. Repeatable."""
-        started = self._guard is not None
         self.stop()
         self.release()
-        if started and self.temporary:
+        if self._started and self.temporary:
             for path in self._paths():
                 shutil.rmtree(path, ignore_errors=True)
 
     def create_database(self, name: str) -> str:
         """Create a database and return its dsn."""
-        command = [self.program("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", name]
-        self._run("PostgreSQL did not create a database", command)
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres"]
+        self._run("PostgreSQL did not create a database", [self.program("createdb"), *where, name])
         return self.dsn_of(name)
 
     def _own(self) -> None:
@@ -196,26 +199,28 @@ class EmbeddedPostgres:
             self.directory.mkdir(parents=True, exist_ok=True)
             self.home = binaries.place(self.directory)
             owner = (self.directory / "owners.lock").open("ab")
-            _lock(owner, shared=True)
+            processes.lock(owner, shared=True)
             # A guard that was removing the directory held the lock: what we opened may be gone by now.
-            if _same_file(owner, self.directory / "owners.lock"):
+            if processes.same_file(owner, self.directory / "owners.lock"):
                 self._owner = owner
             else:
                 owner.close()
 
     def _create(self) -> None:
-        for name in ("data", "run"):
-            path = self.home / name
+        unfinished = self.home / "unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        for path in (unfinished, self.home / "run"):
             path.mkdir(mode=0o700, exist_ok=True)
             if (user := binaries.identity()) is not None:
                 os.chown(path, user.uid, user.gid)
         options = ["-U", "postgres", "-A", "trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
-        command = [self.program("initdb"), "-D", self.home / "data", *options]
+        command = [str(self.program("initdb")), "-D", str(unfinished), *options]
         self._run("PostgreSQL did not create its data directory", command)
+        unfinished.rename(self.home / "data")
 
     def _attempt(self, until: float) -> bool:
         """Start a server once; False when it ended instead of becoming ready."""
-        self.port = _free_port(self.port)
+        self.port = processes.free_port(self.port)
         self._configure()
         order = {
             "command": [str(self.program("postgres")), "-D", str(self.home / "data")],
@@ -224,14 +229,16 @@ class EmbeddedPostgres:
             "owners": str(self.directory / "owners.lock"),
             "temporary": [str(path) for path in self._paths()] if self.temporary else [],
         }
-        command = [sys.executable, guard.__file__, json.dumps(order)]
+        # -P: the script's directory, with modules named like those of the standard library, is no path.
+        command = [sys.executable, "-P", guard.__file__, json.dumps(order)]
+        self._pid = 0
         self._guard = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
         assert self._guard.stdout is not None
         with self._guard.stdout as answer:
-            pid = answer.readline().strip()
+            self._pid = int(answer.readline() or 0)
         while time.monotonic() < until:
-            lines = _lock_file(self.home / "data")
-            if _ready(lines) and lines[0] == pid:
+            server = processes.Postmaster.ready(self.home / "data")
+            if server is not None and server.pid == self._pid:
                 return True
             if self._guard.poll() is not None:
                 break
@@ -247,94 +254,21 @@ class EmbeddedPostgres:
         settings = _SETTINGS | own | self.settings
         text = "".join(f"{key} = '{value}'\n" for key, value in settings.items())
         (self.home / "data" / "postgresql.conf").write_text(text)
-        methods = (("/^scram_", "scram-sha-256"), ("/^md5_", "md5"), ("all", "trust"))
-        places = ("local {} {}", "host {} {} 127.0.0.1/32")
-        databases = ("all", "replication")
-        lines = [
-            f"{where.format(database, user)} {method}"
-            for user, method in methods
-            for where in places
-            for database in databases
-        ]
-        (self.home / "data" / "pg_hba.conf").write_text("\n".join([*self.hba, *lines, ""]))
+        (self.home / "data" / "pg_hba.conf").write_text("\n".join([*self.hba, _HBA]))
 
-    def _run(self, failure: str, command: list[str | Path]) -> None:
-        done = subprocess.run(command, capture_output=True, text=True, cwd="/", **_as_user())
+    def _run(self, failure: str, command: Sequence[str | Path]) -> None:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/", **_as_user())
         if done.returncode != 0:
             raise FatalError(failure, done.stderr.strip(), program=Path(command[0]).name)
 
     def _paths(self) -> list[Path]:
         return list({self.home, self.directory})
 
-    def _last(self) -> str:
-        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        return lines[-1] if lines else ""
+    def _tail(self) -> list[str]:
+        """Return the log's last lines."""
+        return self.log.read_text(errors="replace").splitlines()[-5:] if self.log.exists() else []
 
 
 def _as_user() -> dict[str, Any]:
     user = binaries.identity()
     return {} if user is None else {"user": user.uid, "group": user.gid, "extra_groups": []}
-
-
-def _lock(file: BinaryIO, *, shared: bool) -> None:
-    """Wait for an advisory lock; Windows has none, there only the owner's exit handler ends a server."""
-    with contextlib.suppress(ImportError):
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("ab") as file:
-        _lock(file, shared=False)
-        yield
-
-
-def _same_file(file: BinaryIO, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _free_port(wanted: int) -> int:
-    for port in (wanted, *random.sample(_PORTS, 100)):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if port:
-                probe.bind(("127.0.0.1", port))
-                return port
-    raise FatalError("no free port for PostgreSQL")
-
-
-def _lock_file(data: Path) -> list[str]:
-    with contextlib.suppress(OSError):
-        return (data / "postmaster.pid").read_text().splitlines()
-    return []
-
-
-def _ready(lines: list[str]) -> bool:
-    """Read the status line that `pg_ctl -w` waits for as well."""
-    return len(lines) >= 8 and lines[7].strip() == "ready"
-
-
-def _running(data: Path) -> int:
-    lines = _lock_file(data)
-    return int(lines[0]) if lines and _alive(int(lines[0])) else 0
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _send(pid: int, name: str) -> None:
-    if pid:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, getattr(signal, name, signal.SIGTERM))
