@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from time import monotonic, sleep
 from typing import Any
 
@@ -106,8 +106,7 @@ class Database:
             return
         with self.translated():
             probe = next(parent for parent in self.path.absolute().parents if parent.exists())
-            if not (probe.is_dir() and os.access(probe, os.W_OK | os.X_OK)):
-                raise PermissionError(13, "Permission denied")
+            TemporaryFile(dir=probe).close()
 
     def close(self) -> None:
         with self._mutex:
