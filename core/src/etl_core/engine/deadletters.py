@@ -24,9 +24,9 @@ def to_letters(pipeline: str, epoch: int, rejected: Sequence[Rejected], at: floa
 
 
 def _letters(pipeline: str, epoch: int, each: Rejected, at: float) -> Iterator[DeadLetter]:
-    rows = each.rows.take(pa.array(range(each.rows.num_rows), pa.int64())).combine_chunks()
-    for index in range(rows.num_rows):
-        row = rows.slice(index, 1)
+    for index in range(each.rows.num_rows):
+        # `take` builds fresh buffers: what a slice keeps of its neighbours must not reach the identity.
+        row = each.rows.take(pa.array([index])).combine_chunks()
         packed = _pack(row)
         yield DeadLetter(
             pipeline,

@@ -134,10 +134,8 @@ class _Worker:
         with self._changed:
             if self._closing or self._deaf:
                 return
-            room = len(self._queue) < self._capacity and (
-                self._bytes + size <= self._max_bytes or (size > 0 and self._bytes == 0)
-            )
-            if room:
+            fits = not size or not self._bytes or self._bytes + size <= self._max_bytes
+            if fits and len(self._queue) < self._capacity:
                 self._queue.append((size, call, args))
                 self._bytes += size
                 self._changed.notify()
@@ -200,7 +198,11 @@ class _Worker:
         if not self._said_failed:
             where = extract_tb(error.__traceback__)[-1]
             logger.warning(
-                "observer {} failed: {} at {}:{}", self.name, type(error).__name__, where.filename, where.lineno
+                "observer {} failed: {} at {}:{}",
+                self.name,
+                type(error).__name__,
+                where.filename,
+                where.lineno,
             )
         self._said_failed = True
 
