@@ -24,36 +24,31 @@ def to_letters(pipeline: str, epoch: int, rejected: Sequence[Rejected], at: floa
 
 
 def _letters(pipeline: str, epoch: int, each: Rejected, at: float) -> Iterator[DeadLetter]:
-    for index in range(each.rows.num_rows):
-        # `take` builds fresh buffers: what a slice keeps of its neighbours must not reach the identity.
-        row = each.rows.take(pa.array([index])).combine_chunks()
-        packed = _pack(row)
-        yield DeadLetter(
-            pipeline,
-            epoch,
-            each.stream,
-            _sequence(row) or hashlib.sha256(packed + each.stage.encode()).hexdigest(),
-            each.stage,
-            each.code,
-            each.column,
-            packed,
-            at,
-        )
+    for rows in each.rows.to_batches():
+        for index in range(rows.num_rows):
+            # `take` builds fresh buffers: what a slice keeps of its neighbours must not reach the identity.
+            row = rows.take(pa.array([index]))
+            packed = _pack(row)
+            seq = _sequence(row) or hashlib.sha256(packed + each.stage.encode()).hexdigest()
+            yield DeadLetter(
+                pipeline, epoch, each.stream, seq, each.stage, each.code, each.column, packed, at
+            )
 
 
-def _sequence(row: pa.Table) -> str | None:
-    value = row.column(SEQ)[0].as_py() if SEQ in row.column_names else None
+def _sequence(row: pa.RecordBatch) -> str | None:
+    index = row.schema.get_field_index(SEQ)
+    value = row.column(index)[0].as_py() if index >= 0 else None
     return value.hex() if value is not None else None
 
 
-def _pack(row: pa.Table) -> bytes:
+def _pack(row: pa.RecordBatch) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, row.schema) as writer:
-        writer.write_table(_compact(row))
+        writer.write_batch(_compact(row))
     return bytes(sink.getvalue())
 
 
-def _compact(row: pa.Table) -> pa.Table:
+def _compact(row: pa.RecordBatch) -> pa.RecordBatch:
     """Leave out what dictionaries hold for other rows."""
     for index, field in enumerate(row.schema):
         if pa.types.is_dictionary(field.type):
