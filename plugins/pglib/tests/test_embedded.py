@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
 from etl_core.errors import ConfigError, FatalError
 from etl_pglib import processes
 from etl_pglib.embedded import EmbeddedPostgres
@@ -46,8 +47,9 @@ def test_data_and_port_outlive_restart_and_crash(tmp_path: Path) -> None:
     finally:
         server.close()
     assert (server.home / "data" / "PG_VERSION").exists()
-    server.temporary = True
-    server.close()
+    with EmbeddedPostgres(tmp_path / "pg", temporary=True) as again:
+        with psycopg.connect(again.dsn_of("shop")) as connection:
+            assert connection.execute("select * from kept").fetchall() == [(1,)]
     assert not server.home.exists()
     assert not server.directory.exists()
 
@@ -70,9 +72,9 @@ def test_settings_passwords_and_socket(pg_private: Callable[..., EmbeddedPostgre
 
 def test_a_server_that_cannot_start_says_why_at_once(tmp_path: Path) -> None:
     server = EmbeddedPostgres(tmp_path / "pg", settings={"wal_level": "nonsense"}, temporary=True)
-    with pytest.raises(FatalError, match=r"did not start .*wal_level"):
-        server.start()
-    server.close()
+    with pytest.raises(FatalError, match=r"did not start .*wal_level"), server:
+        pass
+    assert not server.home.exists()
 
 
 def test_a_taken_port_is_left_for_another(tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ def test_a_failing_program_is_an_error_with_its_message(pg_server: EmbeddedPostg
 
 def test_an_unknown_version_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="version=9"):
-        EmbeddedPostgres(tmp_path, version=9).start()
+        EmbeddedPostgres(tmp_path, version=9, temporary=True).__enter__()
 
 
 OWNER = """
@@ -138,14 +140,13 @@ def test_a_shared_server_ends_with_its_last_owner_however_it_dies(tmp_path: Path
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no advisory file locks there; see processes.lock")
 def test_who_comes_while_the_last_owner_leaves_gets_a_server_of_its_own(tmp_path: Path) -> None:
-    for _ in range(3):
-        leaving = Owner(tmp_path / "pg")
-        leaving.end()
-        coming = EmbeddedPostgres(tmp_path / "pg", temporary=True)
-        coming.share()
-        psycopg.connect(coming.dsn).close()
-        coming.close()
-        assert not (tmp_path / "pg").exists()
+    leaving = Owner(tmp_path / "pg")
+    leaving.end()
+    coming = EmbeddedPostgres(tmp_path / "pg", temporary=True)
+    coming.share()
+    psycopg.connect(coming.dsn).close()
+    coming.close()
+    assert not (tmp_path / "pg").exists()
 
 
 def test_sharing_a_server_of_this_process_starts_no_second(tmp_path: Path) -> None:

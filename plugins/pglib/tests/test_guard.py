@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from etl_pglib import guard
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no advisory file locks there")
@@ -18,7 +19,8 @@ def order(directory: Path, script: str) -> str:
             "log": str(directory / "log"),
             "identity": {},
             "owners": str(directory / "owners.lock"),
-            "temporary": [str(directory / "data")],
+            "home": str(directory),
+            "temporary": True,
         }
     )
 
@@ -29,7 +31,7 @@ def test_without_owners_the_server_is_stopped_and_what_is_temporary_removed(
     (tmp_path / "data").mkdir()
     assert guard.main(order(tmp_path, "import signal; signal.pause()")) != 0
     assert int(capsys.readouterr().out) > 0
-    assert not (tmp_path / "data").exists()
+    assert not tmp_path.exists()
 
 
 def test_a_server_that_ends_by_itself_leaves_its_data(tmp_path: Path) -> None:

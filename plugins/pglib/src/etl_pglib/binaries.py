@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from attrs import frozen
+
 from etl_core.errors import ConfigError, FatalError
 
 __all__ = ["VERSIONS", "Identity", "find", "identity", "place"]
@@ -94,18 +95,24 @@ def private(name: str) -> Path:
 
 
 def _copy(installed: Path) -> Path:
-    """Copy the programs once to where the server's user can reach them; the copy is kept and reused."""
+    """Copy the programs once to where the server's user can reach them; the copy is kept and reused.
+
+    Their libraries lie beside the package, and the programs look for them by that relative path.
+    """
+    package = installed.parent
     home = private(f"etl-pg-programs-{_digest(installed)}")
-    target = home / installed.name
+    target = home / "site"
     if not target.exists():
         unfinished = Path(tempfile.mkdtemp(dir=home))
-        shutil.copytree(installed, unfinished, dirs_exist_ok=True, symlinks=True)
+        for part in (installed, package.with_name(f"{package.name}.libs")):
+            if part.exists():
+                shutil.copytree(part, unfinished / part.relative_to(package.parent), symlinks=True)
         unfinished.chmod(0o755)
         try:
             unfinished.rename(target)
         except OSError:  # another process was first; its copy is as good
             shutil.rmtree(unfinished)
-    return target
+    return target / installed.relative_to(package.parent)
 
 
 def _digest(path: Path) -> str:

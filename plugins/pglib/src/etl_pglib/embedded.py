@@ -20,7 +20,6 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from etl_core.errors import FatalError
-
 from etl_pglib import binaries, guard, processes
 
 __all__ = ["EmbeddedPostgres"]
@@ -81,12 +80,15 @@ class EmbeddedPostgres:
         self.temporary = temporary
         self.port = 0
         self._pid = 0
-        self._started = False
         self._owner: BinaryIO | None = None
         self._guard: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
@@ -124,10 +126,9 @@ class EmbeddedPostgres:
         Raises FatalError with the log's last lines when it ends or is not ready in `deadline` seconds.
         """
         self._own()
-        if not (self.home / "data" / "PG_VERSION").exists():
-            self._create()
         atexit.register(self.close)
-        self._started = True
+        if not (self.home / "data").exists():
+            self._create()
         until = time.monotonic() + deadline
         while not self._attempt(until):
             if time.monotonic() > until or not _PASSING.search("".join(self._tail())):
@@ -183,10 +184,9 @@ class EmbeddedPostgres:
     def close(self) -> None:
         """Stop what this instance started, give up ownership, remove what is temporary. Repeatable."""
         self.stop()
+        if self.temporary and self._owner is not None and processes.alone(self._owner):
+            guard.remove(self.home, self._owners)
         self.release()
-        if self._started and self.temporary:
-            for path in self._paths():
-                shutil.rmtree(path, ignore_errors=True)
 
     def create_database(self, name: str) -> str:
         """Create a database and return its dsn."""
@@ -198,10 +198,10 @@ class EmbeddedPostgres:
         while self._owner is None:
             self.directory.mkdir(parents=True, exist_ok=True)
             self.home = binaries.place(self.directory)
-            owner = (self.directory / "owners.lock").open("ab")
+            owner = self._owners.open("ab")
             processes.lock(owner, shared=True)
             # A guard that was removing the directory held the lock: what we opened may be gone by now.
-            if processes.same_file(owner, self.directory / "owners.lock"):
+            if processes.same_file(owner, self._owners):
                 self._owner = owner
             else:
                 owner.close()
@@ -226,8 +226,9 @@ class EmbeddedPostgres:
             "command": [str(self.program("postgres")), "-D", str(self.home / "data")],
             "log": str(self.log),
             "identity": _as_user(),
-            "owners": str(self.directory / "owners.lock"),
-            "temporary": [str(path) for path in self._paths()] if self.temporary else [],
+            "home": str(self.home),
+            "owners": str(self._owners),
+            "temporary": self.temporary,
         }
         # -P: the script's directory, with modules named like those of the standard library, is no path.
         command = [sys.executable, "-P", guard.__file__, json.dumps(order)]
@@ -261,8 +262,9 @@ class EmbeddedPostgres:
         if done.returncode != 0:
             raise FatalError(failure, done.stderr.strip(), program=Path(command[0]).name)
 
-    def _paths(self) -> list[Path]:
-        return list({self.home, self.directory})
+    @property
+    def _owners(self) -> Path:
+        return self.directory / "owners.lock"
 
     def _tail(self) -> list[str]:
         """Return the log's last lines."""

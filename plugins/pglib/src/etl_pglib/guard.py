@@ -36,10 +36,26 @@ def main(argument: str) -> int:
     with Path(order["owners"]).open("rb") as owners:
         threading.Thread(target=_watch, args=(owners, server, orphaned), daemon=True).start()
         code = server.wait()
-        if orphaned.is_set():
-            for path in order["temporary"]:
-                shutil.rmtree(path, ignore_errors=True)
+        if orphaned.is_set() and order["temporary"]:
+            remove(Path(order["home"]), Path(order["owners"]))
     return code
+
+
+def remove(home: Path, owners: Path) -> None:
+    """Remove a server's data, then its directory; the file that owners lock goes last.
+
+    Whoever comes meanwhile waits at that file's lock, which the caller holds, and then starts anew.
+    """
+    for path in [*home.glob("*"), *owners.parent.glob("*")]:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path != owners:
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not empty: somebody is already there
+        if home != owners.parent:
+            home.rmdir()
+        owners.unlink()
+        owners.parent.rmdir()
 
 
 def _watch(owners: BinaryIO, server: subprocess.Popen[bytes], orphaned: threading.Event) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from attrs import frozen
+
 from etl_core.errors import FatalError
 
-__all__ = ["Postmaster", "free_port", "lock", "locked", "same_file", "send"]
+__all__ = ["Postmaster", "alone", "free_port", "lock", "locked", "same_file", "send"]
 
 #: Below the range from which systems pick the ports of outgoing connections: it is free after a restart.
 _PORTS = range(15000, 32000)
@@ -51,6 +52,18 @@ def lock(file: BinaryIO, *, shared: bool) -> None:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+
+
+def alone(file: BinaryIO) -> bool:
+    """Turn a shared lock into the exclusive one, if nobody else shares it."""
+    with contextlib.suppress(ImportError):
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 @contextlib.contextmanager
