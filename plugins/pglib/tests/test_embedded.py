@@ -47,9 +47,11 @@ def test_data_and_port_outlive_restart_and_crash(tmp_path: Path) -> None:
     finally:
         server.close()
     assert (server.home / "data" / "PG_VERSION").exists()
-    with EmbeddedPostgres(tmp_path / "pg", temporary=True) as again:
-        with psycopg.connect(again.dsn_of("shop")) as connection:
-            assert connection.execute("select * from kept").fetchall() == [(1,)]
+    with (
+        EmbeddedPostgres(tmp_path / "pg", temporary=True) as again,
+        psycopg.connect(again.dsn_of("shop")) as connection,
+    ):
+        assert connection.execute("select * from kept").fetchall() == [(1,)]
     assert not server.home.exists()
     assert not server.directory.exists()
 

@@ -17,13 +17,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from attrs import define, field, frozen
-from psycopg import sql
 
+from etl_core.config import Secret
 from etl_pglib import binaries
+from etl_pglib.client import Connection, connect
 from etl_pglib.embedded import EmbeddedPostgres
+from etl_pglib.names import quote_ident
 
 __all__ = ["Database", "pg", "pg_private", "pg_server", "pg_servers", "pg_version"]
 
@@ -38,9 +39,9 @@ class Database:
     dsn: str
     server: EmbeddedPostgres
 
-    def connect(self, **options: Any) -> psycopg.Connection[Any]:
-        """Open another connection of the superuser; the caller closes it."""
-        return psycopg.connect(self.dsn, autocommit=True, **options)
+    def connect(self, *, autocommit: bool = True) -> Connection:
+        """Open another connection of the superuser, with the server's own settings; the caller closes it."""
+        return _connect(self.dsn, autocommit=autocommit)
 
     def execute(self, *statements: str) -> None:
         """Run statements, each in its own transaction; one string may hold several in one transaction."""
@@ -110,7 +111,7 @@ def pg(pg_server: EmbeddedPostgres) -> Iterator[Database]:
 
 def drop_database(server: EmbeddedPostgres, name: str) -> None:
     """End the database's slots and connections, then drop it."""
-    with psycopg.connect(server.dsn, autocommit=True) as admin:
+    with _connect(server.dsn) as admin:
         slots = admin.execute(
             "select slot_name, active_pid from pg_replication_slots where database = %s and not temporary",
             [name],
@@ -119,7 +120,11 @@ def drop_database(server: EmbeddedPostgres, name: str) -> None:
             if pid:
                 admin.execute("select pg_terminate_backend(%s, 10000)", [pid])
             admin.execute("select pg_drop_replication_slot(%s)", [slot])
-        admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+        admin.execute(f"drop database {quote_ident(name)} with (force)".encode())
+
+
+def _connect(dsn: str, *, autocommit: bool = True) -> Connection:
+    return connect(Secret(dsn), application_name="etl-tests", autocommit=autocommit, session={})
 
 
 @pytest.fixture
