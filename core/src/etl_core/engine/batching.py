@@ -96,7 +96,7 @@ class Batcher:
 def _whole_seq(rows: pa.RecordBatch, end: int) -> int:
     """Move a cut so that rows of one seq stay together."""
     if end >= rows.num_rows:
-        return rows.num_rows
+        return int(rows.num_rows)
     seqs = rows.column(SEQ)
     while end < rows.num_rows and seqs[end].is_valid and seqs[end].equals(seqs[end - 1]):
         end += 1

@@ -9,7 +9,7 @@ from etl_core.config import LoadSettings, Resources, RetryPolicy
 from etl_core.engine.run import Run
 from etl_core.loaders.append import Append
 from etl_core.model import Stream
-from etl_core.state.memory import MemoryStateStore
+from etl_core.state.memory import MemoryStore
 
 if TYPE_CHECKING:
     from etl_core.config import BatchPolicy
@@ -55,7 +55,7 @@ class Pipeline:
         self.loader = loader or Append()
         self.transforms = tuple(transforms)
         self.observers = tuple(observers)
-        self.state = state or MemoryStateStore()
+        self.state = state or MemoryStore()
         self.load = load or LoadSettings()
         self.retry = retry or RetryPolicy()
         self.resources = resources or Resources()

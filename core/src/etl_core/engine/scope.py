@@ -14,7 +14,7 @@ from etl_core.errors import Cancelled
 
 if TYPE_CHECKING:
     from etl_core.engine.observing import ObserverHub
-    from etl_core.interfaces import Metrics
+    from etl_core.interfaces import Cancel, Metrics
     from etl_core.model import Stream
 
 __all__ = ["EngineContext", "Scope"]
@@ -111,7 +111,7 @@ class EngineContext:
         self.pipeline = pipeline
         self.epoch = epoch
         self.poll_interval = poll_interval
-        self.cancel = scope.cancel
+        self.cancel: Cancel = scope.cancel
         self.spawn = scope.spawn
         self.on_cancel = scope.on_cancel
         self.metrics = metrics
