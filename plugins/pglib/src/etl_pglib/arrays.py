@@ -20,7 +20,7 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 def lists(values: Values, delimiter: str, convert: Callable[[Values], pa.Array]) -> pa.Array:
-    """Lists of what `convert` makes of the elements."""
+    """Return lists of what `convert` makes of the elements."""
     flat: list[str | None] = []
     offsets = [0]
     for value in values:

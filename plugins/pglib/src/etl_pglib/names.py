@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from etl_core import Stream
 from etl_core.errors import ConfigError
-from etl_core.model import Stream
 
 __all__ = ["parse_name", "quote_ident", "quote_literal", "quote_stream"]
 

@@ -38,6 +38,7 @@ _INTERVAL = re.compile(
 
 
 def dates(values: Values) -> pa.Array:
+    """Return days; all that PostgreSQL has fit."""
     try:
         return pa.array(values, pa.string()).cast(pa.date32())
     except pa.ArrowInvalid:
@@ -45,22 +46,24 @@ def dates(values: Values) -> pa.Array:
 
 
 def timestamps(values: Values) -> pa.Array:
+    """Return microseconds without a zone."""
     return _timestamps(values, _TIMESTAMP)
 
 
 def timestamps_tz(values: Values) -> pa.Array:
+    """Return microseconds in UTC, whatever offset is printed."""
     return _timestamps(values, _TIMESTAMP_TZ)
 
 
 def times(values: Values) -> pa.Array:
-    """Time of day; 24:00:00, which Arrow has not, raises."""
+    """Return times of day; 24:00:00, which Arrow has not, raises."""
     strings = pa.array(values, pa.string())
     on_day_0 = pc.binary_join_element_wise(pa.scalar("1970-01-01"), strings, " ")
     return on_day_0.cast(_TIMESTAMP).cast(pa.time64("us"))
 
 
 def intervals(values: Values) -> pa.Array:
-    """Months, days and nanoseconds; more than 292 years of hours, or infinity, raises."""
+    """Return months, days and nanoseconds; more than 292 years in hours, or infinity, raises."""
     return _each(values, _interval, pa.month_day_nano_interval())
 
 

@@ -20,15 +20,17 @@ _NO_UUID = "00000000-0000-0000-0000-000000000000"
 
 
 def texts(values: Values) -> pa.Array:
-    """Any type as PostgreSQL prints it."""
+    """Return any type as PostgreSQL prints it."""
     return pa.array(values, pa.string())
 
 
 def jsons(values: Values) -> pa.Array:
+    """Return JSON documents as they are written, byte for byte."""
     return pa.ExtensionArray.from_storage(pa.json_(), texts(values))
 
 
 def booleans(values: Values) -> pa.Array:
+    """Return the values of `t` and `f`."""
     strings = texts(values)
     found = pc.index_in(strings, value_set=_FALSE_TRUE)
     if found.null_count != strings.null_count:
@@ -37,13 +39,14 @@ def booleans(values: Values) -> pa.Array:
 
 
 def byteas(values: Values) -> pa.Array:
-    """The hex form (`bytea_output`)."""
+    """Return the bytes of the hex form (`bytea_output`)."""
     if not all(value is None or value.startswith("\\x") for value in values):
         raise ValueError("not a bytea in hex")
     return pa.array([None if value is None else bytes.fromhex(value[2:]) for value in values], pa.binary())
 
 
 def uuids(values: Values) -> pa.Array:
+    """Return UUIDs, decoded all at once."""
     if any(value is not None and len(value) != len(_NO_UUID) for value in values):
         raise ValueError("not a uuid")
     data = bytes.fromhex("".join([value or _NO_UUID for value in values]).replace("-", ""))
