@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from etl_core import Secret
 from etl_core.errors import ConfigError, EtlError, FatalError
 from etl_pglib import failures
+from etl_pglib.names import quote_literal
 
 __all__ = ["SESSION", "Connection", "Error", "connect", "translate"]
 
@@ -44,7 +45,6 @@ SESSION: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# By SQL, not by libpq's `options`: the DSN, a service file or PGOPTIONS may have options of their own.
 _APPLY = """
 SELECT pg_catalog.set_config(s.name, v.value, false) FROM pg_catalog.pg_settings s
 JOIN (VALUES {values}) v (name, value) ON pg_catalog.lower(s.name) = v.name
@@ -58,12 +58,17 @@ _DEFAULTS = {
 
 
 def connect(
-    dsn: Secret, *, application_name: str, replication: bool = False, autocommit: bool = True
+    dsn: Secret,
+    *,
+    application_name: str,
+    replication: bool = False,
+    autocommit: bool = True,
+    session: Mapping[str, str] = SESSION,
 ) -> Connection:
-    """Open a connection with SESSION set; `dsn` is anything libpq takes (URI, key=value, service=...).
+    """Open a connection with `session` set; `dsn` is anything libpq takes (URI, key=value, service=...).
 
-    With `replication` it is a logical walsender, which takes simple queries too. The search path is empty:
-    qualify names in SQL. Blocks for at most the DSN's connect_timeout (10 s) per host.
+    With `replication` it is a logical walsender, which takes simple queries too. SESSION's search path is
+    empty: qualify names in SQL. Blocks for at most the DSN's connect_timeout (10 s) per host.
     Raises ConfigError (DSN, database, TLS), AuthError (role, password, pg_hba) or RetryableError.
     """
     conninfo = _conninfo(dsn, application_name, replication)
@@ -72,7 +77,8 @@ def connect(
     except psycopg.Error as error:
         raise failures.connecting(str(error), secret=_misread(dsn)) from None
     try:
-        connection.execute(_APPLY.format(values=_VALUES).encode())
+        if session:
+            connection.execute(_apply(session))
         connection.autocommit = autocommit
     except psycopg.Error as error:
         connection.close()
@@ -80,7 +86,10 @@ def connect(
     return connection
 
 
-_VALUES = ", ".join(f"('{name}', '{value}')" for name, value in SESSION.items())
+def _apply(session: Mapping[str, str]) -> bytes:
+    """Set by SQL, not by libpq's `options`: DSN, service file or PGOPTIONS may have options of their own."""
+    values = ", ".join(f"({quote_literal(name)}, {quote_literal(value)})" for name, value in session.items())
+    return _APPLY.format(values=values).encode()
 
 
 def translate(error: psycopg.Error, doing: str) -> EtlError:

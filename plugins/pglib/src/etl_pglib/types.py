@@ -21,14 +21,15 @@ from typing import Any
 import pyarrow as pa
 from attrs import field, frozen
 
-from etl_core.errors import ConfigError, SchemaError
+from etl_core.errors import ConfigError, FatalError, SchemaError
 from etl_pglib import arrays, numeric, temporal, text
 from etl_pglib.client import Connection, Error, translate
 from etl_pglib.text import Values
 
 __all__ = ["RULES", "PgType", "Rule", "TypeCatalog"]
 
-NUMERIC = 1700
+_NUMERIC = 1700
+_SYNTAX_ERROR = "42601"
 
 
 @frozen
@@ -43,7 +44,7 @@ def _number(type: pa.DataType) -> Rule:
     return Rule(type, partial(numeric.cast, type=type))
 
 
-TEXT = Rule(pa.string(), text.texts)
+_TEXT = Rule(pa.string(), text.texts)
 
 #: Built-in types by oid (fixed in PostgreSQL) with a rule of their own; numeric's depends on its precision.
 RULES: Mapping[int, Rule] = MappingProxyType(
@@ -153,20 +154,20 @@ class TypeCatalog:
             return known
         row = self._row(oid)
         if not row:
-            return PgType(oid, typmod, f"type {oid}", TEXT.arrow, TEXT.convert)
+            return PgType(oid, typmod, f"type {oid}", _TEXT.arrow, _TEXT.convert)
         rule = self._rule(row, typmod)
         return self._types.setdefault((oid, typmod), PgType(oid, typmod, row.name, rule.arrow, rule.convert))
 
     def _rule(self, row: _Row | None, typmod: int) -> Rule:
         if row is None or row.oid in self._as_text:
-            return TEXT
+            return _TEXT
         if row.base:
             return self._rule(self._row(row.base), row.base_typmod)
         if row.element:
             return _list_of(self._rule(self._row(row.element), typmod), row.delimiter)
-        if row.oid == NUMERIC and (decimal := numeric.decimal_type(typmod)):
+        if row.oid == _NUMERIC and (decimal := numeric.decimal_type(typmod)):
             return _number(decimal)
-        return RULES.get(row.oid, TEXT)
+        return RULES.get(row.oid, _TEXT)
 
     def _row(self, oid: int) -> _Row | None:
         if oid not in self._rows:
@@ -180,7 +181,9 @@ class TypeCatalog:
     def _named(self, name: str) -> int:
         try:
             ((oid,),) = self._query(_NAMED, name)
-        except SchemaError:
+        except FatalError as error:
+            if error.facts.get("sqlstate") != _SYNTAX_ERROR:
+                raise
             oid = None
         if oid is None:
             raise ConfigError(
