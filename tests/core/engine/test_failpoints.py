@@ -31,7 +31,5 @@ def test_a_failpoint_kills_the_process_the_nth_time(point: str, printed: str) ->
 
 def test_without_the_variable_nothing_happens() -> None:
     env = {name: value for name, value in os.environ.items() if name != "ETL_FAILPOINT"}
-    done = subprocess.run(
-        [sys.executable, "-c", CODE], env=env, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", CODE], env=env, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["first", "second"]

@@ -60,7 +60,11 @@ def no_thread_is_left() -> Iterator[None]:
 
 
 def test_rows_and_position_arrive_and_the_source_is_told() -> None:
-    source, destination, state = ListSource(positioned(rows(1, 2), rows(3))), MemoryDestination(), MemoryStore()
+    source, destination, state = (
+        ListSource(positioned(rows(1, 2), rows(3))),
+        MemoryDestination(),
+        MemoryStore(),
+    )
     result = pipeline(source, destination, state=state).run()
     assert destination.ids() == [1, 2, 3]
     assert result.counts.records_read == result.counts.records_written == 3
@@ -221,7 +225,11 @@ def test_a_failing_observer_changes_nothing() -> None:
 
 
 def test_a_cancel_drains_commits_and_is_no_success() -> None:
-    source, destination, cancel = ListSource(positioned(rows(1)), endless=True), MemoryDestination(), threading.Event()
+    source, destination, cancel = (
+        ListSource(positioned(rows(1)), endless=True),
+        MemoryDestination(),
+        threading.Event(),
+    )
     threading.Thread(target=lambda: source.idle.wait(10) and cancel.set()).start()
     with pytest.raises(Cancelled):
         pipeline(source, destination, load=LoadSettings(commit=CommitPolicy(max_wait=Duration(60)))).run(
@@ -391,7 +399,9 @@ def test_a_schema_change_reaches_the_table_before_its_rows() -> None:
     assert "extra" in destination.tables[ORDERS].columns.names
     assert destination.ids() == [1, 2]
     assert len(heard.facts("schema_changed")) == 1
-    assert destination.calls.index("write") < len(destination.calls) - 1 - destination.calls[::-1].index("ensure")
+    assert destination.calls.index("write") < len(destination.calls) - 1 - destination.calls[::-1].index(
+        "ensure"
+    )
 
 
 def test_without_transactional_ddl_what_came_before_a_change_is_flushed_first() -> None:
@@ -482,9 +492,7 @@ def test_whole_transactions_are_committed_only_where_they_end() -> None:
     load = LoadSettings(commit=CommitPolicy(max_wait=Duration(0), whole_transactions=True))
     destination = MemoryDestination()
     with pytest.raises(FatalError):
-        pipeline(
-            ListSource([*batches, *batches], fail={3: FatalError("cut")}), destination, load=load
-        ).run()
+        pipeline(ListSource([*batches, *batches], fail={3: FatalError("cut")}), destination, load=load).run()
     assert destination.position.value == 2
     assert destination.ids() == [1, 2]
 
@@ -617,7 +625,10 @@ def test_a_batch_without_rows_still_moves_the_position() -> None:
 
 
 def test_a_source_without_positions_is_committed_at_its_end() -> None:
-    source, destination = ListSource([Batch.of(ORDERS, rows(1)), Batch.of(ORDERS, rows(2))]), MemoryDestination()
+    source, destination = (
+        ListSource([Batch.of(ORDERS, rows(1)), Batch.of(ORDERS, rows(2))]),
+        MemoryDestination(),
+    )
     pipeline(source, destination, load=AT_ONCE).run()
     assert destination.ids() == [1, 2]
     assert destination.calls.count("flush") == 1

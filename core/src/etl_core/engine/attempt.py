@@ -11,6 +11,7 @@ from loguru import logger
 from etl_core.config import BatchPolicy
 from etl_core.engine.batching import Batcher
 from etl_core.engine.committing import Committer
+from etl_core.engine.holding import Holder
 from etl_core.engine.loading import LoadStage, Rewritten
 from etl_core.engine.positions import durable_position
 from etl_core.engine.preflight import require_finite, require_streams
@@ -143,7 +144,14 @@ class Attempt:
             hub=run.hub,
             result=run.result,
             look=self._look,
+            holder=self._holder(),
         )
+
+    def _holder(self) -> Holder | None:
+        pipeline = self._pipeline
+        if not pipeline.load.commit.whole_transactions or pipeline.destination.keeps_position:
+            return None
+        return Holder(pipeline.resources.spill / pipeline.name, pipeline.resources.memory)
 
     def _look(self) -> None:
         """Raise what other threads have to say."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from etl_core.config import CommitPolicy
     from etl_core.engine.batching import Batcher
     from etl_core.engine.committing import Committer
+    from etl_core.engine.holding import Holder
     from etl_core.engine.observing import ObserverHub
     from etl_core.engine.queue import ByteQueue
     from etl_core.engine.tables import Tables
@@ -67,6 +68,7 @@ class LoadStage:
         hub: ObserverHub,
         result: PipelineResult,
         look: Callable[[], None],
+        holder: Holder | None = None,
     ) -> None:
         self._queue = queue
         self._chain = chain
@@ -84,6 +86,7 @@ class LoadStage:
         self._hub = hub
         self._result = result
         self._look = look
+        self._holder = holder
         self._schemas: dict[Stream, pa.Schema] = {}
         self._pending = self._committed = resume
         self._clean = True
@@ -101,7 +104,7 @@ class LoadStage:
             if isinstance(item, Stopped):
                 return self._stop()
             if item is not None:
-                self._process(item)
+                self._take(item)
             self._emit_all(self._batcher.due())
             if self._commit_due():
                 self._commit_pending()
@@ -123,6 +126,10 @@ class LoadStage:
             deadlines.append(self._since + self._commit.max_wait)
         nearest = min((d for d in deadlines if d is not None), default=time.monotonic() + _LONGEST_WAIT)
         return min(_LONGEST_WAIT, max(0.0, nearest - time.monotonic()))
+
+    def _take(self, item: Item) -> None:
+        for ready in self._holder.feed(item) if self._holder else (item,):
+            self._process(ready)
 
     def _process(self, item: Item) -> None:
         self._since = time.monotonic() if self._since is None else self._since
@@ -214,7 +221,8 @@ class LoadStage:
 
     def _chain_schema(self, stream: Stream, schema: pa.Schema) -> pa.Schema:
         key = self._streams.key(stream)
-        return self._chain.schema(stream, with_key(schema, key), key)
+        with stage("transform"):
+            return self._chain.schema(stream, with_key(schema, key), key)
 
     def _prepare(
         self, stream: Stream, schema: pa.Schema, changes: Sequence[Change] = (), seq: bytes | None = None
@@ -291,12 +299,15 @@ class LoadStage:
 
     def _commit_pending(self) -> None:
         self._emit_all(self._batcher.drain())
+        self._look()
         self._committer.commit(self._pending)
         self._committed = self._pending
         self._bytes = 0
         self._since = None
 
     def _finish(self, position: Position | None) -> None:
+        for item in self._holder.release() if self._holder else ():
+            self._process(item)
         self._emit_all(self._batcher.drain())
         if position is not None and position.order > self._committed.order:
             self._pending = position
