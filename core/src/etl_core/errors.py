@@ -80,14 +80,18 @@ def _rebuild(kind: type[EtlError], state: dict[str, object]) -> EtlError:
 
 @frozen
 class Problem:
-    """One thing wrong in a document: where, what was found, what to write instead."""
+    """One thing wrong in a document: where, what was found, what to write instead.
+
+    `path` is the place in the document (``load.batch.max_rows``), `at` that in its file (``shop.yaml:12``).
+    """
 
     path: str
     message: str
     hint: str | None = None
+    at: str | None = None
 
     def __str__(self) -> str:
-        text = f"{self.path}: {self.message}" if self.path else self.message
+        text = ": ".join(part for part in (self.at, self.path, self.message) if part)
         return f"{text}\n    {self.hint}" if self.hint else text
 
 

@@ -1,0 +1,9 @@
+"""Pipeline documents: YAML text, variables, settings, and every problem at once."""
+
+from __future__ import annotations
+
+from etl_core.document.model import Document, Section
+from etl_core.document.reading import Draft, read
+from etl_core.document.structure import structure
+
+__all__ = ["Document", "Draft", "Section", "read", "structure"]
