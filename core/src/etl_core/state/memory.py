@@ -38,7 +38,6 @@ class MemoryStore(StateStore):
         self._records: dict[str, _Record] = {}
 
     def claim(self, pipeline: str) -> str:
-        """See StateStore."""
         with self._lock:
             record = self._records.setdefault(pipeline, _Record(deque(maxlen=self._config.history)))
             if record.fence:
@@ -52,13 +51,11 @@ class MemoryStore(StateStore):
             return record.fence
 
     def load(self, pipeline: str) -> Position | None:
-        """See StateStore."""
         with self._lock:
             record = self._records.get(pipeline)
             return record.position if record else None
 
     def save(self, fence: str, position: Position) -> None:
-        """See StateStore."""
         with self._lock:
             record = self._claimed(fence)
             if record.position != position:
@@ -66,38 +63,32 @@ class MemoryStore(StateStore):
                 record.history.appendleft(Saved(position, time()))
 
     def history(self, pipeline: str, limit: int = 100) -> Sequence[Saved]:
-        """See StateStore."""
         with self._lock:
             record = self._records.get(pipeline)
             return list(record.history)[:limit] if record else []
 
     def release(self, fence: str) -> None:
-        """See StateStore."""
         with self._lock:
             for record in self._records.values():
                 if record.fence == fence:
                     record.fence = None
 
     def clear(self, fence: str) -> None:
-        """See StateStore."""
         with self._lock:
             record = self._claimed(fence)
             record.position = None
             record.history.clear()
 
     def pipelines(self) -> Sequence[str]:
-        """See StateStore."""
         with self._lock:
             return sorted(self._records)
 
     def holder(self, pipeline: str) -> str | None:
-        """See StateStore."""
         with self._lock:
             record = self._records.get(pipeline)
             return self._whoami() if record and record.fence else None
 
     def add_dead_letters(self, fence: str, letters: Sequence[DeadLetter]) -> None:
-        """See StateStore."""
         with self._lock:
             record = self._claimed(fence)
             new: dict[LetterId, DeadLetter] = {}
@@ -114,7 +105,6 @@ class MemoryStore(StateStore):
             record.letters.update(new)
 
     def dead_letters(self, pipeline: str, limit: int = 100) -> Sequence[DeadLetter]:
-        """See StateStore."""
         with self._lock:
             record = self._records.get(pipeline)
             return list(record.letters.values())[:limit] if record else []

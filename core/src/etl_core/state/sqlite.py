@@ -42,11 +42,10 @@ class SqliteStore(StateStore):
         self._locks: dict[str, FileLock] = {}
 
     def check(self) -> None:
-        """See StateStore. Creates no file where there is none."""
+        """Creates no file where there is none."""
         self._database.rehearse()
 
     def claim(self, pipeline: str) -> str:
-        """See StateStore."""
         lock = self._take_lock(pipeline)
         fence = uuid.uuid4().hex
         try:
@@ -63,13 +62,11 @@ class SqliteStore(StateStore):
         return fence
 
     def load(self, pipeline: str) -> Position | None:
-        """See StateStore."""
         for (text,) in self._database.query("SELECT position FROM pipelines WHERE name = ?", pipeline):
             return _position(text) if text is not None else None
         return None
 
     def save(self, fence: str, position: Position) -> None:
-        """See StateStore."""
         text = json.dumps(position.to_json(), sort_keys=True)
         with self._database.transaction() as connection:
             pipeline, stored = _claimed(connection, fence)
@@ -88,14 +85,12 @@ class SqliteStore(StateStore):
         )
 
     def history(self, pipeline: str, limit: int = 100) -> Sequence[Saved]:
-        """See StateStore."""
         rows = self._database.query(
             "SELECT position, at FROM history WHERE pipeline = ? ORDER BY id DESC LIMIT ?", pipeline, limit
         )
         return [Saved(_position(text), at) for text, at in rows]
 
     def release(self, fence: str) -> None:
-        """See StateStore."""
         lock = self._locks.pop(fence, None)
         # The lock is what keeps others out: a fence that cannot be removed is replaced by the next claim.
         with suppress(StateError), self._database.transaction() as connection:
@@ -104,18 +99,15 @@ class SqliteStore(StateStore):
             lock.release()
 
     def clear(self, fence: str) -> None:
-        """See StateStore."""
         with self._database.transaction() as connection:
             pipeline, _ = _claimed(connection, fence)
             connection.execute("UPDATE pipelines SET position = NULL WHERE name = ?", (pipeline,))
             connection.execute("DELETE FROM history WHERE pipeline = ?", (pipeline,))
 
     def pipelines(self) -> Sequence[str]:
-        """See StateStore."""
         return [name for (name,) in self._database.query("SELECT name FROM pipelines ORDER BY name")]
 
     def holder(self, pipeline: str) -> str | None:
-        """See StateStore."""
         lock = FileLock(self._lock_path(pipeline))
         with self._database.translated():
             if not lock.path.exists():
@@ -127,7 +119,6 @@ class SqliteStore(StateStore):
         return None
 
     def add_dead_letters(self, fence: str, letters: Sequence[DeadLetter]) -> None:
-        """See StateStore."""
         with self._database.transaction() as connection:
             pipeline, _ = _claimed(connection, fence)
             before = connection.total_changes
@@ -149,7 +140,6 @@ class SqliteStore(StateStore):
             )
 
     def dead_letters(self, pipeline: str, limit: int = 100) -> Sequence[DeadLetter]:
-        """See StateStore."""
         rows = self._database.query(
             "SELECT pipeline, epoch, namespace, name, seq, stage, code, column_name, row, at"
             " FROM dead_letters WHERE pipeline = ? ORDER BY id LIMIT ?",

