@@ -158,3 +158,19 @@ def test_sharing_a_server_of_this_process_starts_no_second(tmp_path: Path) -> No
         assert guest.port == server.port
         guest.close()
         psycopg.connect(server.dsn).close()
+
+
+def test_a_server_left_running_is_found_and_stopped_later(tmp_path: Path) -> None:
+    first = EmbeddedPostgres(tmp_path / "pg", temporary=True)
+    first.start()
+    first.leave()
+    later = EmbeddedPostgres(tmp_path / "pg", temporary=True)
+    try:
+        later.share()
+        assert later.port == first.port
+        psycopg.connect(later.dsn).close()
+    finally:
+        later.stop()
+        later.close()
+    assert not accepts(later.port)
+    assert not (tmp_path / "pg").exists()

@@ -6,7 +6,6 @@ It needs no installation, no fixed port and no particular user, and it never out
 from __future__ import annotations
 
 import atexit
-import contextlib
 import json
 import os
 import re
@@ -17,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, TextIO, cast
 
 from etl_core.errors import FatalError
 from etl_pglib import binaries, guard, processes
@@ -126,6 +125,7 @@ class EmbeddedPostgres:
         Raises FatalError with the log's last lines when it ends or is not ready in `deadline` seconds.
         """
         self._own()
+        self._lasting.unlink(missing_ok=True)
         atexit.register(self.close)
         if not (self.home / "data").exists():
             self._create()
@@ -141,9 +141,14 @@ class EmbeddedPostgres:
         with processes.locked(self.directory / "start.lock"):
             server = processes.Postmaster.ready(self.home / "data")
             if server is not None and server.answers():
-                self.port = server.port
+                self.port, self._pid = server.port, server.pid
             else:
                 self.start()
+
+    def leave(self) -> None:
+        """Give up ownership and let the server run without owners, until somebody shares and stops it."""
+        self._lasting.touch()
+        self.release()
 
     def release(self) -> None:
         """Give up ownership without stopping; with the last owner the server ends, and what is temporary."""
@@ -156,18 +161,15 @@ class EmbeddedPostgres:
             self._owner = None
 
     def stop(self, mode: str = "fast", deadline: float = 30.0) -> None:
-        """Stop the server that this instance started (`smart`, `fast` or `immediate`) and wait for its end.
+        """Stop the server (`smart`, `fast` or `immediate`), whoever started it, and wait for its end.
 
         One that does not stop in time (a consumer that never answers can delay it) is stopped at once.
         """
-        if self._guard is None:
-            return
         for name, patience in ((_SIGNALS[mode], deadline), ("SIGQUIT", 10.0), ("SIGKILL", 10.0)):
             processes.send(self._pid, name)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._guard.wait(patience)
+            if processes.ended(self._pid, patience):
                 break
-        self._guard = None
+        self._ended()
 
     def restart(self, mode: str = "fast") -> None:
         """Stop and start on the same port."""
@@ -176,17 +178,23 @@ class EmbeddedPostgres:
 
     def kill(self) -> None:
         """SIGKILL the postmaster and wait for it: the crash of a server. `start` recovers."""
-        if self._guard is not None:
-            processes.send(self._pid, "SIGKILL")
-            self._guard.wait(30)
-            self._guard = None
+        processes.send(self._pid, "SIGKILL")
+        processes.ended(self._pid, 10.0)
+        self._ended()
 
     def close(self) -> None:
         """Stop what this instance started, give up ownership, remove what is temporary. Repeatable."""
-        self.stop()
+        if self._guard is not None:
+            self.stop()
         if self.temporary and self._owner is not None and processes.alone(self._owner):
             guard.remove(self.home, self._owners)
         self.release()
+
+    def _ended(self) -> None:
+        self._pid = 0
+        if self._guard is not None:
+            self._guard.wait()
+            self._guard = None
 
     def create_database(self, name: str) -> str:
         """Create a database and return its dsn."""
@@ -234,8 +242,7 @@ class EmbeddedPostgres:
         command = [sys.executable, "-P", guard.__file__, json.dumps(order)]
         self._pid = 0
         self._guard = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-        assert self._guard.stdout is not None
-        with self._guard.stdout as answer:
+        with cast("TextIO", self._guard.stdout) as answer:
             self._pid = int(answer.readline() or 0)
         while time.monotonic() < until:
             server = processes.Postmaster.ready(self.home / "data")
@@ -261,6 +268,10 @@ class EmbeddedPostgres:
         done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/", **_as_user())
         if done.returncode != 0:
             raise FatalError(failure, done.stderr.strip(), program=Path(command[0]).name)
+
+    @property
+    def _lasting(self) -> Path:
+        return self.directory / guard.LASTING
 
     @property
     def _owners(self) -> Path:

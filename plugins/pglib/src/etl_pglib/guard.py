@@ -17,6 +17,9 @@ import threading
 from pathlib import Path
 from typing import Any, BinaryIO
 
+#: A file beside the one that owners lock: the server runs on without them.
+LASTING = "lasting"
+
 
 def main(argument: str) -> int:
     """Start the server, print its process id on the first line of stdout, wait until it ends."""
@@ -30,7 +33,8 @@ def main(argument: str) -> int:
             cwd="/",
             **order["identity"],
         )
-    print(server.pid, flush=True)
+    sys.stdout.write(f"{server.pid}\n")
+    sys.stdout.flush()
     orphaned = threading.Event()
     # The lock is held until this process ends: whoever wants to own the directory next waits for that.
     with Path(order["owners"]).open("rb") as owners:
@@ -63,6 +67,9 @@ def _watch(owners: BinaryIO, server: subprocess.Popen[bytes], orphaned: threadin
         import fcntl
 
         fcntl.flock(owners, fcntl.LOCK_EX)
+        if Path(owners.name).with_name(LASTING).exists():
+            fcntl.flock(owners, fcntl.LOCK_UN)
+            return
         orphaned.set()
         server.send_signal(signal.SIGQUIT)
 

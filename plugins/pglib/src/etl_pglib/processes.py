@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -15,7 +16,7 @@ from attrs import frozen
 
 from etl_core.errors import FatalError
 
-__all__ = ["Postmaster", "alone", "free_port", "lock", "locked", "same_file", "send"]
+__all__ = ["Postmaster", "alone", "ended", "free_port", "lock", "locked", "same_file", "send"]
 
 #: Below the range from which systems pick the ports of outgoing connections: it is free after a restart.
 _PORTS = range(15000, 32000)
@@ -91,6 +92,26 @@ def free_port(wanted: int) -> int:
                 probe.bind(("127.0.0.1", port))
                 return port
     raise FatalError("no free port for PostgreSQL", "stop what listens on 127.0.0.1")
+
+
+def ended(pid: int, patience: float) -> bool:
+    """Wait at most `patience` seconds for a process, not necessarily a child, to be gone."""
+    until = time.monotonic() + patience
+    while _exists(pid):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return pid > 0
 
 
 def send(pid: int, name: str) -> None:
