@@ -491,8 +491,9 @@ def test_whole_transactions_are_committed_only_where_they_end() -> None:
     ]
     load = LoadSettings(commit=CommitPolicy(max_wait=Duration(0), whole_transactions=True))
     destination = MemoryDestination()
-    with pytest.raises(FatalError):
-        pipeline(ListSource([*batches, *batches], fail={3: FatalError("cut")}), destination, load=load).run()
+    source = Gate(ListSource([*batches, *batches], fail={3: FatalError("cut")}), destination)
+    with pytest.raises(FatalError, match="cut"):
+        pipeline(source, destination, load=load).run()
     assert destination.position.value == 2
     assert destination.ids() == [1, 2]
 
