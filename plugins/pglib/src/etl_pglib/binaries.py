@@ -83,7 +83,8 @@ def private(name: str) -> Path:
 
     Its name is predictable, so one that somebody else made there first is refused.
     """
-    roots = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]
+    # The last two are for a TMPDIR of root's own; `private` verifies the owner of what it finds there.
+    roots = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]  # noqa: S108
     root = next((root for root in roots if root.is_dir() and reachable(root)), roots[0])
     path = root / name
     path.mkdir(mode=0o755, exist_ok=True)
