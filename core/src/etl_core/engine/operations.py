@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from etl_core.engine.observing import HubMetrics, ObserverHub
 from etl_core.engine.pipeline import Pipeline
 from etl_core.engine.preflight import require_compatible, require_finite, require_streams
@@ -14,14 +16,11 @@ from etl_core.engine.stages import stage
 from etl_core.engine.transforming import TransformChain
 from etl_core.errors import EtlError
 from etl_core.interfaces import Context
-from etl_core.model import Mode
+from etl_core.model import RESERVED, Batch, Mode, Stream, StreamInfo
 from etl_core.result import CheckResult
-from etl_core.schema import with_key
+from etl_core.schema import add_reserved, with_key
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from etl_core.model import Stream, StreamInfo
     from etl_core.resolve import Connectors
 
 __all__ = ["check", "discover", "reset", "sample", "teardown"]
@@ -124,13 +123,31 @@ def discover(connectors: Connectors) -> Sequence[StreamInfo]:
             connectors.source.close()
 
 
-def sample(connectors: Connectors, streams: Sequence[Stream], n: int) -> dict[Stream, pa.Table]:
-    """Return up to `n` rows of each stream as they would be loaded, transforms applied."""
+def sample(connectors: Connectors, stream: Stream, n: int) -> pa.Table:
+    """Return up to `n` rows of a stream as they would be loaded: transforms applied, nothing written."""
     with _context(connectors) as ctx:
         try:
-            return {stream: connectors.source.sample(ctx, stream, n) for stream in streams}
+            infos = {info.stream: info for info in connectors.source.streams(ctx)}
+            rows = connectors.source.sample(ctx, stream, n)
+            return _transformed(connectors, ctx, infos.get(stream) or StreamInfo(stream, rows.schema), rows)
         finally:
             connectors.source.close()
+
+
+def _transformed(connectors: Connectors, ctx: Context, info: StreamInfo, rows: pa.Table) -> pa.Table:
+    chain = _chain(connectors, ctx, len(connectors.transforms))
+    chain.open()
+    try:
+        schema = chain.schema(info.stream, with_key(info.schema, info.key), info.key)
+        batches = [
+            chain.apply(Batch.of(info.stream, add_reserved(batch, info.key, "r")))[0]
+            for batch in rows.to_batches()
+        ]
+    finally:
+        chain.close()
+    if not batches:
+        return schema.empty_table()
+    return pa.Table.from_batches(batches).drop_columns(list(RESERVED))
 
 
 def reset(connectors: Connectors) -> list[str]:
