@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from etl_core import Secret
 from etl_core.errors import SchemaError
 from etl_pglib.client import Connection, connect
-from etl_pglib.testing import Database
+from etl_pglib.embedded import EmbeddedPostgres
 from etl_pglib.types import TypeCatalog
 
 _EPOCH_DAYS = 10_957
@@ -125,8 +125,9 @@ CASES = [
 
 
 @pytest.fixture
-def connection(pg: Database) -> Iterable[Connection]:
-    with connect(Secret(pg.dsn), application_name="test") as connection:
+def connection(pg_server: EmbeddedPostgres) -> Iterable[Connection]:
+    """A session that leaves nothing behind but its temporary tables, which go with it."""
+    with connect(Secret(pg_server.dsn), application_name="test") as connection:
         yield connection
 
 
