@@ -1,0 +1,246 @@
+"""The connection to the database file; the only module that imports duckdb."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from etl_core import (
+    AuthError,
+    ConfigError,
+    EtlError,
+    FatalError,
+    RetryableError,
+    SchemaError,
+    StateError,
+)
+from etl_duckdb.config import DuckDBConfig
+from etl_duckdb.names import literal
+
+__all__ = ["INCOMING", "Database", "inspect", "positional"]
+
+#: The name under which rows are handed over; its columns are r0, r1, ...
+INCOMING = "temp.main._etl_incoming"
+_INCOMING = "_etl_incoming"
+
+#: A pipeline never waits for, nor runs, something from the network.
+_OFFLINE: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
+_HOLDER = re.compile(r"held in (.*?)\. See", re.DOTALL)
+_SCHEMA_ERRORS = (
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.DependencyException,
+    duckdb.NotImplementedException,
+    duckdb.ParserException,
+)
+_VALUE_ERRORS = (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException)
+
+
+def positional(rows: pa.Table) -> pa.Table:
+    """Return `rows` with the columns named r0, r1, ...: SQL never meets a name from outside."""
+    return rows.rename_columns([f"r{index}" for index in range(rows.num_columns)])
+
+
+class Database:
+    """One connection, with at most one transaction open. Errors are those of `etl_core.errors`."""
+
+    def __init__(self, config: DuckDBConfig, *, read_only: bool = False) -> None:
+        """Open the file. Creates it when it is absent and not `read_only`."""
+        self._path = config.path
+        inspect(config.path)
+        with self._errors():
+            self._connection = _connect(config.path, read_only)
+            for setting, value in _settings(config):
+                self._connection.execute(f"SET {setting} = {value}")
+            self._connection.execute("SELECT current_database()")
+            self.catalog = str(self._connection.fetchall()[0][0])
+        self.in_transaction = False
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Execute one statement; return how many rows it changed (0 for what changes none)."""
+        rows = self.rows(sql, parameters)
+        return int(rows[0][0]) if rows and isinstance(rows[0][0], int) else 0
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Execute one query of ours; return its few rows."""
+        with self._errors():
+            return self._connection.execute(sql, list(parameters)).fetchall()
+
+    def schema(self, table: str) -> pa.Schema:
+        """Return the Arrow schema as which the columns of `table` read back."""
+        with self._errors():
+            return self._connection.sql(f"SELECT * FROM {table} LIMIT 0").to_arrow_table().schema
+
+    @contextmanager
+    def incoming(self, rows: pa.Table) -> Iterator[None]:
+        """Make rows readable as INCOMING; their buffers are read in place."""
+        with self._errors():
+            self._connection.register(_INCOMING, positional(rows))
+        try:
+            yield
+        finally:
+            with suppress(duckdb.Error):  # in a failed transaction: its rollback drops the view
+                self._connection.unregister(_INCOMING)
+
+    def begin(self) -> None:
+        """Open the transaction, unless it is."""
+        if not self.in_transaction:
+            self.run("BEGIN TRANSACTION")
+            self.in_transaction = True
+
+    def commit(self) -> None:
+        """Make the open transaction durable. After a failure it may or may not be: read, do not guess."""
+        self.in_transaction = False
+        self.run("COMMIT")
+
+    def rollback(self) -> None:
+        """Drop the open transaction; never fails."""
+        self.in_transaction = False
+        with suppress(duckdb.Error):  # nothing is open any more, or the database has to be opened again
+            self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close the connection; what is not committed is gone."""
+        with suppress(duckdb.Error):  # a last checkpoint that fails is made up for at the next open
+            self._connection.close()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.Error as error:
+            raise _translate(error, self._path) from _shown(error)
+
+
+def inspect(path: Path) -> None:
+    """Verify that the file can be written, or created where it is absent.
+
+    Never opens it: closing a file drops every lock this process has on it, DuckDB's included.
+    """
+    where = str(path)
+    if path.is_dir():
+        raise ConfigError("the path of the database is a directory", "name a file in it", path=where)
+    directory = path.absolute().parent
+    if not directory.is_dir():
+        raise ConfigError("the directory of the database file does not exist", "create it", path=where)
+    if not os.access(directory, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise AuthError(
+            "the database file may not be written",
+            "check the owner and mode of file and directory",
+            path=where,
+        )
+
+
+def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
+    try:
+        return duckdb.connect(path, read_only, _OFFLINE)
+    except duckdb.ConnectionException:
+        # Open for writing in this very process: one instance serves all its connections.
+        return duckdb.connect(path, False, _OFFLINE)
+
+
+def _settings(config: DuckDBConfig) -> Iterator[tuple[str, str]]:
+    yield "memory_limit", literal(f"{config.memory_limit >> 20}MiB")
+    yield "threads", str(config.threads)
+    yield "TimeZone", "'UTC'"
+    yield "arrow_lossless_conversion", "true"
+
+
+def _shown(error: Exception) -> Exception | None:
+    """Return the cause to keep; None where its text may hold a row's value."""
+    return None if isinstance(error, _VALUE_ERRORS) else error
+
+
+def _translate(error: duckdb.Error, path: Path) -> EtlError:
+    """Map what DuckDB said to what happens next."""
+    facts: dict[str, Any] = {"path": str(path)}
+    text = str(error).lower()
+    if "could not set lock" in text:
+        holder = _HOLDER.search(str(error))
+        return RetryableError(
+            "the database file is open in another process",
+            "close the program that has it open; DuckDB lets one process write a file at a time",
+            holder=holder[1] if holder else None,
+            **facts,
+        )
+    for words, kind, message, hint in _MEANINGS:
+        if any(word in text for word in words):
+            return kind(message, hint, **facts)
+    return _translate_kind(error, facts)
+
+
+#: Words of DuckDB's messages, and what they mean.
+_MEANINGS: Sequence[tuple[Sequence[str], type[EtlError], str, str]] = (
+    (
+        ("not a valid duckdb", "extension"),
+        ConfigError,
+        "the file is not a DuckDB database",
+        "name another file, or move this one away",
+    ),
+    (
+        ("version number",),
+        ConfigError,
+        "the file was written by another version of DuckDB",
+        "upgrade duckdb, or name another file",
+    ),
+    (
+        ("different configuration",),
+        ConfigError,
+        "the database file is open in this process with other settings",
+        "close that connection, or open it without settings",
+    ),
+    (
+        ("no space left", "file too large", "disk quota", "max_temp_directory_size"),
+        RetryableError,
+        "the disk is full",
+        "make room; what is not durable is read again",
+    ),
+    (
+        ("permission denied", "read-only", "operation not permitted"),
+        AuthError,
+        "the database file may not be written",
+        "check the owner and mode of file and directory",
+    ),
+    (
+        ("corrupt", "could not read enough bytes", "checksum", "deserialize", "replaying wal"),
+        StateError,
+        "the database file is damaged",
+        "restore it from a backup, or move it away and reset the pipeline",
+    ),
+)
+
+
+def _translate_kind(error: duckdb.Error, facts: dict[str, Any]) -> EtlError:
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return FatalError("DuckDB's memory limit is too low", "raise destination.memory_limit", **facts)
+    if isinstance(error, duckdb.IntegrityError):
+        return SchemaError(
+            "a constraint on the table refuses the rows",
+            "drop constraints that the source does not have",
+            **facts,
+        )
+    if isinstance(error, _SCHEMA_ERRORS):
+        return SchemaError(
+            "DuckDB refused a statement on the table",
+            "compare the table with the source's; drop indexes and constraints on it",
+            reason=str(error),
+            **facts,
+        )
+    if isinstance(error, duckdb.FatalException | duckdb.OperationalError):
+        return RetryableError("DuckDB could not finish a transaction", reason=str(error), **facts)
+    return FatalError(
+        "DuckDB refused a value",
+        "its reason is not shown because it may hold the value",
+        kind=type(error).__name__,
+        **facts,
+    )

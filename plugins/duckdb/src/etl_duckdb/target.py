@@ -1,0 +1,89 @@
+"""A table as it is in the file, and how the columns of incoming rows meet it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+from attrs import field, frozen
+
+from etl_core import RESERVED, SchemaError, Stream
+from etl_duckdb.client import Database
+from etl_duckdb.names import fold, located, quote
+from etl_duckdb.types import sql_type, stored
+
+__all__ = ["Target", "exists", "find", "read"]
+
+
+@frozen
+class Target:
+    """A table: its quoted name and its columns, in order, as they read back."""
+
+    name: str
+    columns: pa.Schema
+    _places: Mapping[str, int] = field(init=False)
+
+    @_places.default
+    def _index(self) -> Mapping[str, int]:
+        return {fold(name): place for place, name in enumerate(self.columns.names)}
+
+    def place(self, column: str) -> int | None:
+        """Return the place of a column, whatever the case of its letters; None when there is none."""
+        return self._places.get(fold(column))
+
+    def names(self) -> str:
+        """Return the columns for an INSERT."""
+        return ", ".join(quote(name) for name in self.columns.names)
+
+    def cast(self, place: int, value: str) -> str:
+        """Return `value` as the type of a column; as it is for a type that only DuckDB has."""
+        try:
+            return f"CAST({value} AS {sql_type(self.columns.field(place).type)})"
+        except SchemaError:
+            return value
+
+    def meet(self, rows: pa.Schema) -> list[int | None]:
+        """Return, for each column here, the place of the one in `rows` that fills it, or None.
+
+        Raises SchemaError for a column of `rows` that has no place here.
+        """
+        found: list[int | None] = [None] * len(self.columns)
+        for index, name in enumerate(rows.names):
+            place = self.place(name)
+            if place is not None:
+                found[place] = index
+            elif name not in RESERVED:
+                raise SchemaError(
+                    "the table lacks a column of the rows", "run `check`", table=self.name, column=name
+                )
+        return found
+
+
+def find(db: Database, stream: Stream) -> Target | None:
+    """Return the table of a stream, or None."""
+    schema, table = located(stream)
+    if not exists(db, schema, table):
+        return None
+    return read(db, f"{quote(db.catalog)}.{quote(schema)}.{quote(table)}")
+
+
+def read(db: Database, name: str) -> Target:
+    """Return a table that is there, by its quoted name."""
+    return Target(name, pa.schema([pa.field(each.name, _known(each.type)) for each in db.schema(name)]))
+
+
+def exists(db: Database, schema: str, table: str) -> bool:
+    """Say whether there is a table of this name."""
+    rows = db.rows(
+        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = ?"
+        " AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)",
+        [db.catalog, schema, table],
+    )
+    return (fold(schema), fold(table)) in [(fold(row[0]), fold(row[1])) for row in rows]
+
+
+def _known(type: pa.DataType) -> pa.DataType:
+    try:
+        return stored(type)
+    except SchemaError:
+        return type
