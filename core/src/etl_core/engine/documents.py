@@ -40,7 +40,7 @@ def run_document(
     """
     loaded = document if isinstance(document, Document) else load_document(document)
     connectors = resolve(loaded)
-    pipeline = Pipeline.of(connectors, once=once)
+    pipeline = Pipeline.of(connectors, once=once or loaded.once)
     if events is not None:
         pipeline.observers = (*pipeline.observers, ("events", _Listener(events)))
     try:
