@@ -27,6 +27,11 @@ class Part(Generic[T]):
         self._made: list[T] = []
         self.seconds = 0.0
 
+    @property
+    def made(self) -> bool:
+        """Whether it was used."""
+        return bool(self._made)
+
     def get(self) -> T:
         """Return it. Raises PluginError or ConfigError, at every call, when it cannot be made."""
         if not self._made:
@@ -107,9 +112,10 @@ class Connectors:
     def observers(self) -> list[tuple[str, Observer]]:
         return [(name, part.get()) for name, part in self._observers]
 
-    def watch(self, name: str, observer: Observer) -> None:
-        """Add an observer."""
-        self._observers.append((name, part_of(observer)))
+    def close_state(self) -> None:
+        """Close the state store if it was used. A run closes the other connectors."""
+        if self._state.made:
+            self.state.close()
 
     @property
     def source_load(self) -> float:

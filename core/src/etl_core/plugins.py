@@ -87,6 +87,18 @@ class Plugins:
             name=name,
         )
 
+    def missing(self, name: str) -> PluginError:
+        """Return the error for a name that no active plugin has in any section."""
+        names = {registration.name for section in HOOKS for registration, _ in self.connectors(section)}
+        for section in HOOKS:
+            try:
+                self._raise_unusable(section, name)
+            except PluginError as error:
+                return error
+        close = get_close_matches(name, names, 1)
+        hint = f"did you mean {close[0]}?" if close else f"perhaps: pip install etl-{name}"
+        return PluginError("no such connector is installed", hint, name=name)
+
     def _raise_unusable(self, section: str, name: str) -> None:
         """Raise when the name belongs to a plugin that is there but cannot be used."""
         for status in self.statuses:

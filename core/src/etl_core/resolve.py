@@ -16,7 +16,16 @@ from etl_core.errors import EtlError, PluginError
 from etl_core.hookspecs import Registration
 from etl_core.plugins import Plugins, installed
 
-__all__ = ["Connectors", "Document", "TransformStep", "load_document", "load_state", "make", "resolve"]
+__all__ = [
+    "Connectors",
+    "Document",
+    "TransformStep",
+    "imported",
+    "load_document",
+    "load_state",
+    "make",
+    "resolve",
+]
 
 
 def load_document(
@@ -78,7 +87,7 @@ def make(registration: Registration, config: object = None) -> Any:
 
     Raises PluginError when it cannot be imported or fails with anything but an EtlError.
     """
-    factory = _imported(registration)
+    factory = imported(registration)
     try:
         return factory(config)
     except EtlError:
@@ -92,7 +101,7 @@ def make(registration: Registration, config: object = None) -> Any:
         ) from error
 
 
-def _imported(registration: Registration) -> Callable[..., Any]:
+def imported(registration: Registration) -> Callable[..., Any]:
     """Return the factory itself, imported if it is given as ``module:name``."""
     if not isinstance(registration.factory, str):
         return registration.factory

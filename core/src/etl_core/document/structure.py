@@ -23,10 +23,22 @@ from etl_core.document.problems import Found, Invalid
 from etl_core.document.scalars import SCALARS, Hook, expected, rooted
 from etl_core.errors import ConfigError
 
-__all__ = ["converter", "hints_of", "keys_of", "partly", "structure", "unknown_keys"]
+__all__ = [
+    "MAPPINGS",
+    "SEQUENCES",
+    "converter",
+    "hints_of",
+    "is_union",
+    "keys_of",
+    "partly",
+    "structure",
+    "unknown_keys",
+]
 
 T = TypeVar("T")
-_SEQUENCES: Mapping[Any, Callable[[Iterable[Any]], Any]] = {
+
+#: What a list in a document becomes, by the type asked for.
+SEQUENCES: Mapping[Any, Callable[[Iterable[Any]], Any]] = {
     list: list,
     tuple: tuple,
     set: set,
@@ -35,7 +47,7 @@ _SEQUENCES: Mapping[Any, Callable[[Iterable[Any]], Any]] = {
     Iterable: tuple,
     AbstractSet: frozenset,
 }
-_MAPPINGS = (dict, Mapping)
+MAPPINGS = (dict, Mapping)
 
 
 def structure(value: Any, cls: type[T], base: Path) -> T:
@@ -69,12 +81,10 @@ def converter(base: Path) -> Converter:
     made.register_structure_hook_factory(_is_enum, _enum_hook)
     made.register_structure_hook_factory(_is_literal, _literal_hook)
     made.register_structure_hook_factory(
-        lambda kind: _origin(kind) in _SEQUENCES, partial(_sequence_hook, made)
+        lambda kind: _origin(kind) in SEQUENCES, partial(_sequence_hook, made)
     )
-    made.register_structure_hook_factory(
-        lambda kind: _origin(kind) in _MAPPINGS, partial(_mapping_hook, made)
-    )
-    made.register_structure_hook_factory(_is_union, partial(_union_hook, made))
+    made.register_structure_hook_factory(lambda kind: _origin(kind) in MAPPINGS, partial(_mapping_hook, made))
+    made.register_structure_hook_factory(is_union, partial(_union_hook, made))
     for scalar, hook in SCALARS.items():
         made.register_structure_hook_func(partial(_is, scalar), hook)
     made.register_structure_hook_func(lambda kind: kind is Path, lambda value, _: rooted(value, base))
@@ -178,7 +188,7 @@ def _schema_policy(made: Converter, base: Path, value: Any, kind: Any) -> Schema
 
 
 def _sequence_hook(made: Converter, kind: Any) -> Hook:
-    build, items = _SEQUENCES[_origin(kind)], get_args(kind) or (Any,)
+    build, items = SEQUENCES[_origin(kind)], get_args(kind) or (Any,)
     if len(items) > 1 and items[1] is not Ellipsis:
         raise _unsupported(kind)
 
@@ -278,7 +288,8 @@ def _is_literal(kind: Any) -> bool:
     return origin is Literal
 
 
-def _is_union(kind: Any) -> bool:
+def is_union(kind: Any) -> bool:
+    """Say whether a type is a union."""
     return get_origin(kind) in (Union, types.UnionType)
 
 
