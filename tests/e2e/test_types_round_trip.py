@@ -1,0 +1,174 @@
+"""Every PostgreSQL type arrives in DuckDB by value, and the same from the snapshot as from the stream."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from attrs import frozen
+from support.shop import Shop
+
+pytestmark = pytest.mark.timeout(120)
+
+UUID = "6b86b273-ff34-4ce1-9d6b-804eff5a3f57"
+TZ = "TIMESTAMP WITH TIME ZONE"
+
+
+@frozen
+class Case:
+    """A column: its type here and there, and values as SQL of either side (None: the same SQL)."""
+
+    postgres: str
+    duckdb: str
+    values: tuple[tuple[str, str | None], ...]
+
+
+def case(postgres: str, duckdb: str, *values: str | tuple[str, str]) -> Case:
+    return Case(postgres, duckdb, tuple((v, None) if isinstance(v, str) else v for v in values))
+
+
+CASES = [
+    case("bool", "BOOLEAN", "true", "false"),
+    case("int2", "SMALLINT", "-32768", "32767"),
+    case("int4", "INTEGER", "-2147483648", "2147483647"),
+    case("int8", "BIGINT", "-9223372036854775808", "9223372036854775807"),
+    case("oid", "BIGINT", "4294967295", "0"),
+    case("float4", "FLOAT", "'NaN'", "'-Infinity'", "1e-45", "3.4028235e38", "0.1", "'-0'"),
+    case("float8", "DOUBLE", "'NaN'", "'Infinity'", "5e-324", "1e-310", "0.1", "'-0'"),
+    case("float8", "DOUBLE", "1.7976931348623157e308", "-2.2250738585072014e-308"),
+    case("numeric(10,2)", "DECIMAL(10,2)", "-99999999.99", "0.01"),
+    case("numeric(38,10)", "DECIMAL(38,10)", f"-{'9' * 28}.{'9' * 10}"),
+    case("numeric(5,-2)", "DECIMAL(7,0)", ("123456", "123500")),
+    case("numeric(3,5)", "DECIMAL(5,5)", "0.00123"),
+    case("numeric(76,6)", "VARCHAR", f"'-{'9' * 70}.{'9' * 6}'", "'0.000001'"),
+    case("numeric(100,2)", "VARCHAR", "'1.50'", "'NaN'"),
+    case("numeric", "VARCHAR", "'NaN'", "'-Infinity'", "'1.50'", f"'{'9' * 200}'"),
+    case("text", "VARCHAR", "''", "'é\t\n\\ \"'", "'NULL'", "'\\N'", "repeat('TOAST', 3000)"),
+    case("varchar(3)", "VARCHAR", "'abc'"),
+    case("char(5)", "VARCHAR", ("'ab'", "'ab   '")),
+    case("name", "VARCHAR", "'n'"),
+    case("bytea", "BLOB", ("'\\x00ff5c'", "'\\x00\\xff\\x5c'"), "''"),
+    case("date", "DATE", ("'4713-01-01 BC'", "'4713-01-01 (BC)'"), "'infinity'", "'-infinity'"),
+    case("date", "DATE", "'5874897-12-31'", "'2024-02-29'", "'0001-01-01'", "'9999-12-31'"),
+    case("time", "TIME", "'00:00'", "'23:59:59.999999'"),
+    case("timetz", "VARCHAR", "'01:02:03.4+05:30'"),
+    case("timestamp", "TIMESTAMP", "'infinity'", "'-infinity'", "'2024-02-29 01:02:03.000004'"),
+    case("timestamp(0)", "TIMESTAMP", ("'4713-01-01 BC'", "'4713-01-01 (BC) 00:00:00'")),
+    case("timestamp(0)", "TIMESTAMP", "'294246-12-31 23:59:59'", "'0001-01-01'"),
+    case("timestamptz", TZ, "'infinity'", "'-infinity'", "'2024-02-29 01:02:03.5+05:30'"),
+    case("timestamptz", TZ, ("'0044-03-15 BC'", "'0044-03-15 (BC) 00:00:00+00'")),
+    case("interval", "INTERVAL", "'1 year 2 mons -3 days 04:05:06.000007'", "'-178000000 years'", "'0'"),
+    case("interval", "INTERVAL", "'-2562047 hours'", "'1 month -30 days'", "'2147483647 days'"),
+    case("uuid", "UUID", f"'{UUID}'", "'ffffffff-ffff-ffff-ffff-ffffffffffff'"),
+    case("json", "JSON", """'{"a": 1,"a":2 }'""", "' null '", "'[1e999]'"),
+    case("jsonb", "JSON", ("""'{"b":[1.50,"é"], "a":null}'""", """'{"a": null, "b": [1.50, "é"]}'""")),
+    case("int4[]", "INTEGER[]", ("'{1,NULL,3}'", "[1,NULL,3]"), ("'{}'", "[]"), ("'[5:6]={7,8}'", "[7,8]")),
+    case("text[]", "VARCHAR[]", ("""'{"a,b","NULL",NULL,"{}"}'""", "['a,b','NULL',NULL,'{}']")),
+    case("numeric(5,2)[]", "DECIMAL(5,2)[]", ("'{1.5,-0.01}'", "[1.5,-0.01]")),
+    case("timestamptz[]", f"{TZ}[]", ("'{2024-01-01,infinity}'", "['2024-01-01 00:00:00+00','infinity']")),
+    case("uuid[]", "UUID[]", (f"'{{{UUID},NULL}}'", f"['{UUID}',NULL]")),
+    case("jsonb[]", "JSON[]", ("""ARRAY['{"a":1}'::jsonb]""", """['{"a": 1}']""")),
+    case("bytea[]", "BLOB[]", ("ARRAY['\\x00ff'::bytea]", "['\\x00\\xff'::BLOB]")),
+    case("mood", "VARCHAR", "'it''s'"),
+    case("mood[]", "VARCHAR[]", ("'{sad,NULL}'", "['sad',NULL]")),
+    case("price", "DECIMAL(6,2)", "1234.56"),
+    case("pair", "VARCHAR", ("(1,'a \"b\"')", '\'(1,"a ""b""")\'')),
+    case("int4range", "VARCHAR", ("'[1,3]'", "'[1,4)'"), "'empty'"),
+    case("tstzmultirange", "VARCHAR", ("""'{[2024-01-01,)}'""", """'{["2024-01-01 00:00:00+00",)}'""")),
+    case("inet", "VARCHAR", "'10.1.2.3/8'", "'::1'"),
+    case("cidr", "VARCHAR", "'10.0.0.0/8'"),
+    case("macaddr", "VARCHAR", "'08:00:2b:01:02:03'"),
+    case("money", "VARCHAR", ("-1234.5", "'-$1,234.50'")),
+    case("bit(3)", "VARCHAR", "'101'"),
+    case("varbit", "VARCHAR", "'0110'"),
+    case("tsvector", "VARCHAR", ("'b:1 a'", "'''a'' ''b'':1'")),
+    case("tsquery", "VARCHAR", ("'a & b'", "'''a'' & ''b'''")),
+    case("jsonpath", "VARCHAR", ("'$.a'", "'$.\"a\"'")),
+    case("pg_lsn", "VARCHAR", "'16/B374D848'"),
+    case("point", "VARCHAR", "'(1.5,-2)'"),
+    case("polygon", "VARCHAR", "'((0,0),(1,1),(2,0))'"),
+    case("box[]", "VARCHAR[]", ("'{(1,2),(3,4);(5,6),(7,8)}'", "['(3,4),(1,2)','(7,8),(5,6)']")),
+    case("regclass", "VARCHAR", ("'everything'", "'public.everything'")),
+    case("xid8", "VARCHAR", "'18446744073709551615'"),
+]
+TYPES = (
+    "create type mood as enum ('sad', 'it''s')",
+    "create type pair as (n int, t text)",
+    "create domain price as numeric(6,2) check (value > 0)",
+)
+ROWS = max(len(case.values) for case in CASES)
+
+
+def create(shop: Shop) -> None:
+    columns = ", ".join(f"c{n} {case.postgres}" for n, case in enumerate(CASES))
+    shop.database.execute(*TYPES, f"create table everything (id int primary key, {columns})")
+    insert(shop, 0)
+
+
+def insert(shop: Shop, first: int) -> None:
+    """One row per number of value; columns that have no such value are null, and so is the last row."""
+    for n in range(ROWS + 1):
+        row = [case.values[n][0] if n < len(case.values) else "null" for case in CASES]
+        shop.database.execute(f"insert into everything values ({first + n}, {', '.join(row)})")
+
+
+def expected(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """What the SQL of the cases is in DuckDB's own words, by column and row."""
+    found = []
+    for case in CASES:
+        sql = [there or here for here, there in case.values] + ["null"] * (ROWS + 1 - len(case.values))
+        literals = ", ".join(f"({value})::{case.duckdb}::varchar" for value in sql)
+        row = connection.execute(f"select {literals}").fetchone()
+        assert row
+        found.append({"type": case.postgres, "duckdb": case.duckdb, "values": list(row)})
+    return found
+
+
+def arrived(connection: duckdb.DuckDBPyConnection, first: int) -> list[dict[str, Any]]:
+    found = []
+    for n, case in enumerate(CASES):
+        rows = connection.execute(
+            f"select typeof(c{n}), c{n}::varchar from public.everything where id between ? and ? order by id",
+            [first, first + ROWS],
+        ).fetchall()
+        found.append({"type": case.postgres, "duckdb": rows[0][0], "values": [value for _, value in rows]})
+    return found
+
+
+@pytest.mark.parametrize("pg_version", [16, pytest.param(18, marks=pytest.mark.slow)])
+def test_snapshot_and_stream_bring_every_value(pg: Any, tmp_path: Path) -> None:
+    shop = Shop(pg, tmp_path).write()
+    create(shop)
+    shop.once()
+    insert(shop, 100)
+    insert(shop, 200)
+    pg.execute("update everything set id = id + 100 where id >= 200")
+    shop.once()
+    with duckdb.connect(str(shop.file), read_only=True) as connection:
+        wanted = expected(connection)
+        for first in (0, 100, 300):
+            assert arrived(connection, first) == wanted
+        assert connection.execute("select count(*) from public.everything").fetchone() == (3 * (ROWS + 1),)
+
+
+@pytest.mark.parametrize("way", ["snapshot", "stream"])
+def test_a_value_without_a_place_stops_the_run_and_as_text_lets_it_go_on(
+    pg: Any, tmp_path: Path, way: str
+) -> None:
+    shop = Shop(pg, tmp_path).write()
+    pg.execute("create table t (id int primary key, v numeric(5,2), a int[])")
+    hostile = "insert into t values (1, 'NaN', null), (2, 1.5, '{{1,2},{3,4}}')"
+    pg.execute(hostile if way == "snapshot" else "insert into t values (0, 0.5, '{1}')")
+    if way == "stream":
+        shop.once()
+        pg.execute(hostile)
+    printed = shop.once(expect=1)
+    assert "SchemaError" in printed
+    assert "as_text: [numeric]" in printed
+    assert "NaN" not in printed
+    shop.write(extract={"as_text": ["numeric", "integer[]"]})
+    shop.once()
+    rows = [(1, "NaN", None), (2, "1.50", "{{1,2},{3,4}}")]
+    assert [row for row in shop.mirror("t") if row[0]] == rows
