@@ -139,11 +139,17 @@ class EmbeddedPostgres:
         """Become one more owner of the server that runs in this directory; start it if none does."""
         self._own()
         with processes.locked(self.directory / "start.lock"):
-            server = processes.Postmaster.ready(self.home / "data")
-            if server is not None and server.answers():
-                self.port, self._pid = server.port, server.pid
-            else:
+            if not self.join():
                 self.start()
+
+    def join(self) -> bool:
+        """Become one more owner of the server that runs in this directory; False if none does."""
+        self._own()
+        server = processes.Postmaster.ready(self.home / "data")
+        if server is None or not server.answers():
+            return False
+        self.port, self._pid = server.port, server.pid
+        return True
 
     def leave(self) -> None:
         """Give up ownership and let the server run without owners, until somebody shares and stops it."""
