@@ -1,0 +1,82 @@
+"""The publication: created and extended where it is ours, used as it is where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import frozen
+
+from etl_core import AuthError, Stream
+from etl_pglib.names import quote_ident, quote_literal, quote_stream
+from etl_postgres_cdc.catalog import candidates, published
+from etl_postgres_cdc.client import Catalog
+
+__all__ = ["Publication", "create", "creation", "drop", "extend", "find"]
+
+#: The comment that tells a publication of ours from one that somebody else made.
+_MARK = "created by etl-core"
+
+
+@frozen
+class Publication:
+    """A publication; `ours` says that this source made it."""
+
+    name: str
+    oid: int
+    ours: bool
+
+
+_FIND = """
+SELECT p.oid::bigint, pg_catalog.obj_description(p.oid, 'pg_publication') = %s
+FROM pg_catalog.pg_publication p WHERE p.pubname = %s
+"""
+
+
+def find(catalog: Catalog, name: str) -> Publication | None:
+    """Return the publication, or None when there is none of that name."""
+    for oid, ours in catalog.query(_FIND, _MARK, name, doing="looking for the publication"):
+        return Publication(name, oid, bool(ours))
+    return None
+
+
+def creation(name: str, streams: Sequence[Stream]) -> str:
+    """Return the SQL that creates a publication for these tables."""
+    tables = ", ".join(quote_stream(stream) for stream in streams)
+    return (
+        f"CREATE PUBLICATION {quote_ident(name)} FOR TABLE {tables} WITH (publish_via_partition_root = true)"
+    )
+
+
+def create(catalog: Catalog, name: str, streams: Sequence[Stream]) -> None:
+    """Create a publication of ours."""
+    comment = f"COMMENT ON PUBLICATION {quote_ident(name)} IS {quote_literal(_MARK)}"
+    _execute(catalog, f"{creation(name, streams)}; {comment}")
+
+
+def extend(catalog: Catalog, name: str, wanted: Callable[[Stream], bool]) -> list[Stream]:
+    """Add the tables that are wanted and missing to a publication of ours; return them."""
+    publication = find(catalog, name)
+    if publication is None or not publication.ours:
+        return []
+    there = {table.oid for table in published(catalog, name, wanted)}
+    absent = [table.stream for table in candidates(catalog, wanted) if table.oid not in there]
+    if absent:
+        tables = ", ".join(quote_stream(stream) for stream in absent)
+        _execute(catalog, f"ALTER PUBLICATION {quote_ident(name)} ADD TABLE {tables}")
+    return absent
+
+
+def drop(catalog: Catalog, name: str) -> None:
+    """Drop a publication of ours."""
+    catalog.query(f"DROP PUBLICATION {quote_ident(name)}", doing="dropping the publication")
+
+
+def _execute(catalog: Catalog, sql: str) -> None:
+    try:
+        catalog.query(sql, doing="preparing the publication")
+    except AuthError as error:
+        raise AuthError(
+            "the publication cannot be prepared",
+            f"as an owner of the tables with CREATE on the database, run: {sql}",
+            **error.facts,
+        ) from None

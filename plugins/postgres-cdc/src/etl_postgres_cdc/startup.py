@@ -1,0 +1,135 @@
+"""Where a read begins: a new position with its slot, or the one to resume from, verified."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from etl_core import ConfigError, Stream
+from etl_postgres_cdc import publication as publications
+from etl_postgres_cdc import slots
+from etl_postgres_cdc.catalog import Table, candidates
+from etl_postgres_cdc.position import Identity, Progress, TableState, format_lsn
+from etl_postgres_cdc.session import Session
+from etl_postgres_cdc.slots import Slot
+from etl_postgres_cdc.wal import wal_end
+
+__all__ = ["RESTART", "begin", "refresh", "resume"]
+
+RESTART = "set on_slot_lost: resnapshot to copy all tables again, or do it once: etl-core state reset"
+
+
+def begin(session: Session) -> Generator[None, None, Progress]:
+    """Prepare publication and slot, in this order: the slot must not know a time without the publication."""
+    server = session.identify()
+    found = candidates(session.catalog, lambda _: True)
+    publication = publications.find(session.catalog, session.publication)
+    if publication is None:
+        session.selection.require([table.stream for table in found], "of the database")
+        wanted = [table.stream for table in found if session.selection(table.stream)]
+        publications.create(session.catalog, session.publication, wanted)
+        publication = publications.find(session.catalog, session.publication)
+    publications.extend(session.catalog, session.publication, session.selection)
+    tables = session.tables()
+    session.selection.require([table.stream for table in tables], "of the publication")
+    lsn = yield from _slot(session)
+    identity = Identity(
+        server.system,
+        server.timeline,
+        session.slot,
+        session.publication,
+        publication.oid if publication else None,
+        session.shape,
+    )
+    progress = Progress(identity, lsn)
+    for table in tables:
+        first = None if session.config.snapshot == "initial" else lsn
+        progress.set(table.stream, TableState(table.oid, table.member, first))
+    return progress
+
+
+def _slot(session: Session) -> Generator[None, None, int]:
+    """Create the slot, or take the one that is there.
+
+    A slot under the default name is left from a run that made nothing durable, or from one whose position
+    is given up: it is made anew, unless `snapshot: never` counts on what it holds. A slot named in the
+    settings is taken as it is; the snapshots to come say which of its changes they include.
+    """
+    name = session.slot
+    slot = slots.find(session.catalog, name)
+    keep = session.config.slot is not None or session.config.snapshot == "never"
+    if slot and keep:
+        _require_usable(session, slot)
+        return slot.confirmed
+    if slot:
+        slots.drop(session.catalog, name)
+    return (yield from slots.create(session.replication, name))
+
+
+def _require_usable(session: Session, slot: Slot) -> None:
+    if not slot.usable or slot.lost:
+        raise ConfigError(
+            "the replication slot cannot be used",
+            f"it is lost, of another database or plugin; drop it: "
+            f"SELECT pg_drop_replication_slot('{slot.name}')",
+            slot=slot.name,
+        )
+
+
+def resume(session: Session, value: object) -> Progress:
+    """Read a position and verify that the server can serve exactly what comes after it."""
+    progress = Progress.parse(value)
+    identity, server = progress.identity, session.identify()
+    if identity.slot != session.slot:
+        raise session.lost(
+            "the position belongs to another slot", f"name that slot again, or {RESTART}", found=identity.slot
+        )
+    if (identity.system, identity.timeline) != (server.system, server.timeline):
+        raise session.lost("the server has another history", RESTART, found=server.system)
+    _verify_publication(session, identity)
+    if progress.cut and identity.shape != session.shape:
+        raise session.lost(
+            "the settings changed inside a transaction",
+            f"restore `publication` and `tables` until it is delivered, or {RESTART}",
+        )
+    _verify_slot(session, progress)
+    return progress
+
+
+def _verify_publication(session: Session, identity: Identity) -> None:
+    publication = publications.find(session.catalog, session.publication)
+    if publication is None or publication.oid != identity.publication_oid:
+        raise session.lost(
+            "the publication is not the one that was read", RESTART, publication=session.publication
+        )
+    publications.extend(session.catalog, session.publication, session.selection)
+
+
+def _verify_slot(session: Session, progress: Progress) -> None:
+    slot = slots.find(session.catalog, session.slot)
+    if slot is None:
+        raise session.lost("the replication slot does not exist", RESTART)
+    if slot.lost:
+        raise session.lost(
+            "the server has removed WAL that the slot needs", f"raise max_slot_wal_keep_size, and {RESTART}"
+        )
+    _require_usable(session, slot)
+    facts = {"position": format_lsn(progress.lsn), "confirmed": format_lsn(slot.confirmed)}
+    if slot.confirmed > progress.lsn:
+        raise session.lost(
+            "the replication slot is ahead of the position", f"was it recreated or read? {RESTART}", **facts
+        )
+    if wal_end(session.catalog) < progress.lsn:
+        raise session.lost("the server's WAL ends before the position", RESTART, **facts)
+
+
+def refresh(session: Session) -> list[Stream]:
+    """Note tables that joined, or were published anew, as tables to copy; return them."""
+    progress = session.progress
+    joined = [table for table in session.tables() if _is_new(progress.tables.get(table.stream), table)]
+    for table in joined:
+        progress.set(table.stream, TableState(table.oid, table.member, None))
+    return [table.stream for table in joined]
+
+
+def _is_new(known: TableState | None, table: Table) -> bool:
+    return known is None or (known.relation, known.member) != (table.oid, table.member)

@@ -1,0 +1,233 @@
+"""Following the stream of changes: reading, keeping the connection alive, pausing for snapshots."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+
+from etl_core import Batch, FatalError, RetryableError
+from etl_pglib.names import quote_ident, quote_literal
+from etl_postgres_cdc import publication as publications
+from etl_postgres_cdc import slots
+from etl_postgres_cdc.client import Keepalive, XLogData
+from etl_postgres_cdc.feedback import Feedback
+from etl_postgres_cdc.pgoutput import Commit, parse
+from etl_postgres_cdc.position import format_lsn
+from etl_postgres_cdc.session import Session
+from etl_postgres_cdc.snapshot import take
+from etl_postgres_cdc.startup import RESTART, refresh
+from etl_postgres_cdc.transactions import Transactions
+from etl_postgres_cdc.wal import nudge, wal_end
+
+__all__ = ["Streaming"]
+
+#: Seconds: to let small transactions gather when nothing more has come, and at most in any case.
+_LINGER = 0.02
+_LONGEST = 0.2
+#: Seconds between positions of a stream without rows.
+_PROGRESS = 3.0
+#: Seconds between questions how far the server has read, when the read is to end.
+_ASK = 0.05
+_IN_USE = "55006"
+_LOST = {
+    "42704": "the publication did not exist at this point of the WAL",
+    "55000": "the replication slot cannot be read any more",
+    "58P01": "the server no longer has the WAL that the slot needs",
+}
+#: Seconds to wait here for a slot that is in use, before the engine's retries do.
+_PATIENCE = 5.0
+
+Batches = Iterator[Batch | None]
+
+
+class Streaming:
+    """Reads the slot from the session's position until `until` (an LSN) or for ever."""
+
+    def __init__(self, session: Session, until: int | None) -> None:
+        self._session = session
+        self._ctx = session.ctx
+        self._progress = session.progress
+        self._until = reach(session, until)
+        self._transactions = Transactions(session)
+        self._transactions.delivered = session.progress.lsn
+        ((timeout,),) = session.catalog.query(
+            "SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'",
+            doing="reading wal_sender_timeout",
+        )
+        self._timeout = (timeout or 60_000) / 1000
+        self._feedback = Feedback(session.replication, session.progress.lsn, min(10.0, self._timeout / 4))
+        now = time.monotonic()
+        self._yielded = self._positioned = self._due = now
+        self._asked = -math.inf
+        self._refresh_at = now + session.config.refresh
+        self._heartbeat_at = now + session.config.heartbeat if session.config.heartbeat else math.inf
+
+    def run(self) -> Batches:
+        """Yield batches, None at least every poll interval."""
+        yield from self._start()
+        thread = self._ctx.spawn(self._feedback.run, name="feedback")
+        try:
+            yield from self._follow()
+        except FatalError as error:
+            raise self._explained(error) from None
+        finally:
+            self._feedback.stop()
+            thread.join()
+
+    def ack(self, lsn: int) -> None:
+        """Everything up to `lsn` is durable; from any thread."""
+        self._feedback.ack(lsn)
+
+    def _explained(self, error: FatalError) -> FatalError:
+        """Name what it means when the server cannot decode from here on."""
+        reason = _LOST.get(str(error.facts.get("sqlstate")))
+        return self._session.lost(reason, RESTART, **error.facts) if reason else error
+
+    def _start(self) -> Batches:
+        session = self._session
+        options = f"proto_version '1', publication_names {quote_literal(quote_ident(session.publication))}"
+        sql = (
+            f"START_REPLICATION SLOT {quote_ident(session.slot)} LOGICAL "
+            f"{format_lsn(session.progress.lsn)} ({options})"
+        )
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                session.replication.start(sql, "starting to stream")
+            except RetryableError as error:
+                if error.facts.get("sqlstate") != _IN_USE or time.monotonic() >= deadline:
+                    raise self._in_use(error) from None
+            else:
+                return
+            yield None
+            self._ctx.cancel.wait(self._ctx.poll_interval)
+
+    def _in_use(self, error: RetryableError) -> RetryableError:
+        if error.facts.get("sqlstate") != _IN_USE:
+            return error
+        slot = slots.find(self._session.catalog, self._session.slot)
+        return RetryableError(
+            "the replication slot is in use",
+            "another run of this pipeline, or a connection that the server has not given up yet",
+            retry_after=self._timeout / 4,
+            slot=self._session.slot,
+            pid=slot.active_pid if slot else None,
+        )
+
+    def _follow(self) -> Batches:
+        while not self._ctx.cancel.is_set():
+            with self._ctx.measure("fetch"):
+                messages = self._session.replication.receive()
+            for message in messages:
+                yield from self._take(message)
+            if not self._transactions.open:
+                yield from self._between()
+                if self._reached():
+                    yield from self._last()
+                    return
+            if not messages:
+                yield from self._wait()
+            elif time.monotonic() - self._yielded >= self._ctx.poll_interval:
+                yield self._note(None)
+
+    def _take(self, message: XLogData | Keepalive) -> Batches:
+        if isinstance(message, Keepalive):
+            if not self._transactions.open and self._progress.cut is None:
+                self._progress.lsn = max(self._progress.lsn, message.end)
+            self._feedback.received(message.end, message.answer)
+            return
+        change = parse(message.payload)
+        for batch in self._transactions.take(change, len(message.payload)):
+            yield self._note(batch)
+        if isinstance(change, Commit):
+            self._feedback.received(change.end, False)
+            if time.monotonic() >= self._due:
+                yield from self._between()
+
+    def _between(self) -> Batches:
+        """Do what is due while no transaction is open."""
+        now = time.monotonic()
+        self._due = now + _LONGEST
+        if self._transactions.waiting and now - self._positioned >= _LONGEST:
+            yield from self._flush()
+        if self._transactions.unknown or now >= self._refresh_at:
+            self._refresh()
+        if self._progress.pending:
+            yield from self._copy()
+        if now >= self._heartbeat_at:
+            self._beat()
+        if self._moved() and now - self._positioned >= _PROGRESS:
+            yield from self._flush()
+
+    def _wait(self) -> Batches:
+        """Wait for more; what is gathered goes out when nothing has come for a moment."""
+        gathered = self._transactions.waiting and not self._transactions.open
+        now = time.monotonic()
+        if self._until is not None and now >= self._asked + _ASK:
+            self._asked = now
+            self._feedback.ask()
+        if not self._session.replication.wait(_LINGER if gathered else self._ctx.poll_interval):
+            if gathered:
+                yield from self._flush()
+            else:
+                yield self._note(None)
+
+    def _moved(self) -> bool:
+        """Whether the position has moved without rows since it was handed out."""
+        return (
+            self._progress.cut is None
+            and not self._transactions.waiting
+            and self._progress.lsn > self._transactions.delivered
+        )
+
+    def _reached(self) -> bool:
+        done = self._until is not None and self._progress.lsn >= self._until
+        return done and not self._progress.pending
+
+    def _last(self) -> Batches:
+        if self._transactions.waiting or self._moved():
+            yield from self._flush()
+
+    def _flush(self) -> Batches:
+        for batch in self._transactions.flush():
+            yield self._note(batch)
+
+    def _note(self, batch: Batch | None) -> Batch | None:
+        self._yielded = time.monotonic()
+        if batch is not None and batch.position is not None:
+            self._positioned = self._yielded
+        return batch
+
+    def _copy(self) -> Batches:
+        """Pause the stream and copy tables; the server keeps what comes meanwhile."""
+        if self._transactions.waiting:
+            yield from self._flush()
+        for batch in take(self._session):
+            yield self._note(batch)
+        self._transactions.forget_targets()
+        self._until = reach(self._session, self._until)
+
+    def _refresh(self) -> None:
+        """Look for tables that joined and at how far behind the stream is."""
+        self._refresh_at = time.monotonic() + self._session.config.refresh
+        publications.extend(self._session.catalog, self._session.publication, self._session.selection)
+        refresh(self._session)
+        self._transactions.forget_targets()
+        behind = max(0, wal_end(self._session.catalog) - self._progress.lsn)
+        self._ctx.metrics.gauge("lag.bytes", behind)
+        self._ctx.metrics.gauge("lag.seconds", self._transactions.age() if behind else 0.0)
+
+    def _beat(self) -> None:
+        """Write a message into the WAL, so that there is something to confirm."""
+        every = self._session.config.heartbeat
+        self._heartbeat_at = time.monotonic() + every if every else math.inf
+        if every:
+            nudge(self._session.catalog)
+
+
+def reach(session: Session, until: int | None) -> int | None:
+    """Return where a finite read ends: not before all snapshots, so that tables fit each other."""
+    if until is None:
+        return None
+    return max([until, *(table.snapshot or 0 for table in session.progress.tables.values())])

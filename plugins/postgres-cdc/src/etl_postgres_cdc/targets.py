@@ -1,0 +1,131 @@
+"""Where a relation's changes go: nowhere, or to a stream with columns that may have changed."""
+
+from __future__ import annotations
+
+import attrs
+from attrs import frozen
+
+from etl_core import Change, FatalError, Stream
+from etl_postgres_cdc import catalog as catalogs
+from etl_postgres_cdc.alignment import align
+from etl_postgres_cdc.catalog import Table
+from etl_postgres_cdc.changes import differences
+from etl_postgres_cdc.decoder import Layout
+from etl_postgres_cdc.pgoutput import Begin, Relation
+from etl_postgres_cdc.position import Column, TableState
+from etl_postgres_cdc.session import Session
+
+__all__ = ["Target", "Targets"]
+
+
+@frozen
+class Target:
+    """Where a relation's changes go; without a layout nowhere.
+
+    `changes` lead to the layout from what was known; `state` is what is known with them.
+    """
+
+    stream: Stream
+    layout: Layout | None = None
+    snapshot: int = 0
+    state: TableState | None = None
+    changes: tuple[Change, ...] = ()
+
+
+class Targets:
+    """Looks relations up by what the server said of them last."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._relations: dict[int, Relation] = {}
+        self._known: dict[int, Target] = {}
+        #: Relations that are wanted and of which nothing is known yet.
+        self.unknown: set[int] = set()
+
+    def announce(self, relation: Relation) -> None:
+        """Take what the server says of a relation from here on."""
+        self._relations[relation.relation] = relation
+        self._known.pop(relation.relation, None)
+
+    def forget(self) -> None:
+        """Look at every relation again: snapshots were taken, or tables joined."""
+        self._known.clear()
+        self.unknown.clear()
+
+    def get(self, relation: int) -> Target | None:
+        """Return the target of a relation that was resolved before."""
+        return self._known.get(relation)
+
+    def resolve(self, begin: Begin, relation: int) -> Target:
+        """Find the target of a relation for a change of this transaction.
+
+        A target with `changes` or `state` is to be settled by the caller before its first row.
+        """
+        message = self._relations.get(relation)
+        if message is None:
+            raise FatalError("the server sent a change of a relation that it did not describe")
+        stream = Stream(message.namespace, message.name)
+        state = self._session.progress.tables.get(stream) if self._session.selection(stream) else None
+        if state and state.snapshot is not None and begin.lsn < state.snapshot:
+            return Target(stream)  # not kept: it ends with the transaction
+        target = self._target(begin, message, stream, state)
+        self._known[relation] = attrs.evolve(target, changes=(), state=None)
+        return target
+
+    def _target(self, begin: Begin, message: Relation, stream: Stream, state: TableState | None) -> Target:
+        if state is None:
+            if self._session.selection(stream):
+                self.unknown.add(message.relation)
+            return Target(stream)
+        if state.snapshot is None:
+            return Target(stream)
+        if state.relation != message.relation:
+            return self._copy_again(stream, state, "the table was made anew")
+        table = self._table(stream, message.relation)
+        columns, key = self._columns(begin, message, state, table)
+        if state.columns and set(key) != set(state.key):
+            return self._copy_again(stream, state, "the table has another key")
+        return self._settled(stream, state, columns, key, table)
+
+    def _settled(
+        self,
+        stream: Stream,
+        state: TableState,
+        columns: tuple[Column, ...],
+        key: tuple[int, ...],
+        table: Table,
+    ) -> Target:
+        layout = self._session.layout(columns, key)
+        after = attrs.evolve(state, columns=columns, key=key)
+        changes: tuple[Change, ...] = ()
+        if state.columns:
+            changes = differences(state.columns, columns, table.attributes, self._session.types)
+        return Target(stream, layout, state.snapshot or 0, None if after == state else after, changes)
+
+    def _copy_again(self, stream: Stream, state: TableState, reason: str) -> Target:
+        self._session.ctx.logger.warning(
+            "{stream} will be copied again: {reason}", stream=stream, reason=reason
+        )
+        self._session.progress.set(stream, attrs.evolve(state, snapshot=None))
+        return Target(stream)
+
+    def _table(self, stream: Stream, relation: int) -> Table:
+        """Return the catalog's view of a table, which may be ahead of the stream, or empty."""
+        found = catalogs.published(self._session.catalog, self._session.publication, stream.__eq__)
+        for table in found:
+            if table.oid == relation:
+                return table
+        attributes = catalogs.attributes(self._session.catalog, relation)
+        return Table(stream, relation, "r", "d", attributes=attributes)
+
+    def _columns(
+        self, begin: Begin, message: Relation, state: TableState, table: Table
+    ) -> tuple[tuple[Column, ...], tuple[int, ...]]:
+        columns = align(state.columns, table.attributes, message.columns, begin.xid)
+        numbers = [column.number for column in columns]
+        if message.identity in "di":
+            key = [n for n, column in zip(numbers, message.columns, strict=True) if column.key]
+        else:
+            key = [n for n in table.key or state.key if n in numbers]
+        known = table.key if set(key) == set(table.key) else state.key
+        return columns, tuple(known) if set(key) == set(known) else tuple(key)

@@ -1,0 +1,35 @@
+"""Where the server's WAL ends, and how to make it move."""
+
+from __future__ import annotations
+
+from etl_postgres_cdc.client import Catalog
+from etl_postgres_cdc.position import parse_lsn
+
+__all__ = ["nudge", "target", "wal_end"]
+
+
+def wal_end(catalog: Catalog) -> int:
+    """Return how far the WAL is on disk: a walsender sends no more."""
+    return _lsn(catalog, "pg_current_wal_flush_lsn")
+
+
+def target(catalog: Catalog) -> int:
+    """Return an LSN that includes all that is committed now, and that the stream will pass.
+
+    An idle server would never send what lies at the very end: hence the nudge.
+    """
+    lsn = _lsn(catalog, "pg_current_wal_insert_lsn")
+    nudge(catalog)
+    return lsn
+
+
+def nudge(catalog: Catalog) -> None:
+    """Write a message that no table sees into the WAL, and wait until it is on disk."""
+    catalog.query(
+        "SELECT pg_catalog.pg_logical_emit_message(true, 'etl-core', '')", doing="writing a heartbeat"
+    )
+
+
+def _lsn(catalog: Catalog, function: str) -> int:
+    ((lsn,),) = catalog.query(f"SELECT pg_catalog.{function}()::text", doing="reading the WAL's end")
+    return parse_lsn(lsn)
