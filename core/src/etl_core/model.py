@@ -173,11 +173,15 @@ class RenameColumn:
 
 @frozen
 class WidenColumn:
-    """A column's type changed to `type`; unless `rewrites`, every stored value keeps its meaning."""
+    """A column's type changed to `type`; unless `rewrites`, every stored value keeps its meaning.
+
+    With `nulls` the column takes nulls from here on; then `type` may be the one it has.
+    """
 
     name: str
     type: pa.DataType
     rewrites: bool = False
+    nulls: bool = False
 
 
 @frozen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -12,7 +13,6 @@ from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl_core.errors import SchemaError
 from etl_core.loaders.fold import fold
 from etl_core.model import DELETED, OLD_KEY, OP, SEQ, UNCHANGED, pack_seq
 from etl_core.schema import reserved_schema
@@ -86,7 +86,7 @@ def apply_each(base: Base, rows: Sequence[Row], soft: bool) -> Base:
 
 def apply_folded(base: Base, rows: Sequence[Row], cuts: Sequence[int], soft: bool, mark: bytes = b"") -> Base:
     edges = [0, *sorted({cut for cut in cuts if cut < len(rows)}), len(rows)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         if start == end:
             continue
         highest = b""
@@ -247,9 +247,10 @@ def test_changes_that_contradict_each_other_are_left_to_the_destination() -> Non
     assert [key_in(r) for r in again] == [Y]
 
 
-def test_a_row_without_its_key_is_an_error() -> None:
-    with pytest.raises(SchemaError, match="lacks its key"):
-        writes(row(1, "i", ("x", None), FULL))  # type: ignore[arg-type]
+def test_rows_without_their_key_are_not_taken_for_one_row() -> None:
+    lacking = [row(n, "i", ("x", None), FULL) for n in (1, 2)]  # type: ignore[arg-type]
+    [folded] = writes(*lacking, row(3, "i", Y, FULL), row(4, "i", Y, FULL))
+    assert [r["id"] for r in folded] == [None, None, 2]
 
 
 @pytest.mark.parametrize(

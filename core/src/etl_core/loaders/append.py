@@ -39,7 +39,7 @@ class Append(Loader):
         """Pass rows and snapshot markers on; a truncate makes no write."""
         if batch.kind is Kind.TRUNCATE:
             return
-        stream, step = cast(Stream, batch.stream), self._snapshots.step(batch)
+        stream, step = cast("Stream", batch.stream), self._snapshots.step(batch)
         if batch.kind is not Kind.ROWS:
             yield Write(stream, Mode.APPEND, step=step, seq=batch.seq)
             return

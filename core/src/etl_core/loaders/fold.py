@@ -23,7 +23,7 @@ def fold(rows: pa.Table, key: Sequence[str], *, soft: bool = False) -> Iterator[
     `rows` have all reserved columns, `_etl_old_key` with exactly the fields of `key`. Each table has at
     most one row per key; a row's `_etl_seq` is that of the last change in it. With `soft` the tables
     also have `_etl_deleted`. Rows none of whose keys repeat are passed on without being copied.
-    Raises SchemaError when a row lacks its key.
+    Rows that lack their key stay as they are, for the destination to refuse.
     """
     codes = key_codes(rows, key)
     if codes.unique:

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import frozen
 
-from etl_core.errors import SchemaError
 from etl_core.model import OLD_KEY
 
 __all__ = ["KeyCodes", "arrays_of", "key_codes"]
@@ -30,21 +29,15 @@ class KeyCodes:
 
 
 def key_codes(rows: pa.Table, key: Sequence[str]) -> KeyCodes:
-    """Encode the keys and old keys of `rows`. Raises SchemaError when a row lacks its key."""
+    """Encode the keys and old keys of `rows`. A key with a null in it equals no other."""
     old_key = arrays_of(rows.column(OLD_KEY))
     old_rows = pc.indices_nonzero(old_key.is_valid())
     old_columns = old_key.take(old_rows).flatten()
-    columns = []
-    for name, old in zip(key, old_columns, strict=True):
-        column = pa.concat_arrays([arrays_of(rows.column(name)), old])
-        if column.null_count:
-            raise SchemaError(
-                "a row lacks its key",
-                "choose key columns that are never null, and have the source send them with every delete",
-                column=name,
-            )
-        columns.append(column)
-    codes, distinct = _combined(columns)
+    columns = [
+        pa.concat_arrays([arrays_of(rows.column(name)), old])
+        for name, old in zip(key, old_columns, strict=True)
+    ]
+    codes, distinct = _apart(*_combined(columns))
     count = rows.num_rows
     return KeyCodes(codes.slice(0, count), codes.slice(count), old_rows, distinct)
 
@@ -60,6 +53,14 @@ def _combined(columns: Sequence[pa.Array]) -> tuple[pa.Array, int]:
         more, count = _encoded(column)
         codes, distinct = _encoded(pc.add(pc.multiply(codes, count), more))
     return codes, distinct
+
+
+def _apart(codes: pa.Array, distinct: int) -> tuple[pa.Array, int]:
+    """Give every null a code of its own."""
+    if not codes.null_count:
+        return codes, distinct
+    numbers = pc.cumulative_sum(pa.repeat(pa.scalar(1, pa.int64()), len(codes)))
+    return pc.coalesce(codes, pc.add(numbers, distinct)), distinct + codes.null_count
 
 
 def _encoded(values: pa.Array) -> tuple[pa.Array, int]:

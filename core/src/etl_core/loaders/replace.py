@@ -33,7 +33,7 @@ class Replace(Loader):
 
     def plan(self, batch: Batch) -> Iterator[Write]:
         """Pass the snapshot on. Raises ConfigError for a change, which has no place in it."""
-        stream, step = cast(Stream, batch.stream), self._snapshots.step(batch)
+        stream, step = cast("Stream", batch.stream), self._snapshots.step(batch)
         if batch.kind is Kind.TRUNCATE or step is None:
             raise _not_a_snapshot(stream)
         if step is not Step.ROWS:

@@ -20,7 +20,7 @@ class Snapshots:
 
     def step(self, batch: Batch) -> Step | None:
         """Return the step that a batch of rows or a snapshot marker is; None outside snapshots."""
-        stream = cast(Stream, batch.stream)
+        stream = cast("Stream", batch.stream)
         if batch.kind is Kind.SNAPSHOT_BEGIN:
             self._open.add(stream)
             return Step.BEGIN

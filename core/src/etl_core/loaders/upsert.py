@@ -45,7 +45,7 @@ class Upsert(Loader):
 
     def plan(self, batch: Batch) -> Iterator[Write]:
         """Fold rows to at most one per key and write; pass markers on."""
-        stream = cast(Stream, batch.stream)
+        stream = cast("Stream", batch.stream)
         if batch.kind is Kind.TRUNCATE:
             yield Write(stream, Mode.TRUNCATE, seq=batch.seq)
             return
