@@ -31,7 +31,7 @@ INCOMING = "temp.main._etl_incoming"
 _INCOMING = "_etl_incoming"
 
 #: A pipeline never waits for, nor runs, something from the network.
-_OFFLINE: dict[str, str | bool | int | float | list[str]] = {
+_OFFLINE: dict[str, Any] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
 }

@@ -69,19 +69,23 @@ def stored(type: pa.DataType) -> pa.DataType:
 
     It is its own stored type. Raises SchemaError, naming the type, when DuckDB cannot keep its values.
     """
+    return _kept(type.value_type if pt.is_run_end_encoded(type) else type)
+
+
+def _kept(type: pa.DataType) -> pa.DataType:
     if type in _SQL:
         return type
     for is_type, same in _ALIASES:
         if is_type(type):
             return same
     if isinstance(type, pa.BaseExtensionType):
-        return stored(type.storage_type)
+        return _kept(type.storage_type)
     if pt.is_timestamp(type):
         return pa.timestamp("ns" if type.unit == "ns" else "us", "UTC")
     if pt.is_decimal(type):
         return _decimal(type)
-    if pt.is_dictionary(type) or pt.is_run_end_encoded(type):
-        return stored(type.value_type)
+    if pt.is_dictionary(type):
+        return _kept(type.value_type)
     return _nested(type)
 
 
@@ -93,13 +97,13 @@ def _decimal(type: pa.DataType) -> pa.DataType:
 
 def _nested(type: pa.DataType) -> pa.DataType:
     if pt.is_fixed_size_list(type) and 0 < type.list_size <= _ARRAY:
-        return pa.list_(stored(type.value_type), type.list_size)
+        return pa.list_(_kept(type.value_type), type.list_size)
     if pt.is_map(type):
-        return pa.map_(stored(type.key_type), stored(type.item_type))
+        return pa.map_(_kept(type.key_type), _kept(type.item_type))
     if any(is_list(type) for is_list in _LISTS):
-        return pa.list_(stored(type.value_type))
+        return pa.list_(_kept(type.value_type))
     if pt.is_struct(type) and 0 < len({fold(field.name) for field in type}) == type.num_fields:
-        return pa.struct([pa.field(field.name, stored(field.type)) for field in type])
+        return pa.struct([pa.field(field.name, _kept(field.type)) for field in type])
     raise SchemaError(
         "DuckDB cannot keep a column of this type",
         "cast the column in a transform, or leave it out",
@@ -138,33 +142,38 @@ def handed(type: pa.DataType) -> pa.DataType:
 
     A cast from `type` is exact.
     """
+    if pt.is_run_end_encoded(type) or (
+        pt.is_dictionary(type) and _readable(type.value_type) != type.value_type
+    ):
+        return _readable(type.value_type)
+    return type if pt.is_dictionary(type) else _readable(type)
+
+
+def _readable(type: pa.DataType) -> pa.DataType:
     if pt.is_float16(type):
         return pa.float32()
     if pt.is_decimal(type):
-        readable = type.bit_width <= 128 and 0 <= type.scale <= type.precision
-        return type if readable else stored(type)
+        return type if type.bit_width <= 128 and 0 <= type.scale <= type.precision else _decimal(type)
     if isinstance(type, pa.BaseExtensionType):
-        return type if isinstance(type, _READABLE) else handed(type.storage_type)
-    if pt.is_dictionary(type) or pt.is_run_end_encoded(type):
-        value = handed(type.value_type)
-        return type if pt.is_dictionary(type) and value == type.value_type else value
-    return _handed_nested(type)
+        return type if isinstance(type, _EXTENSIONS) else _readable(type.storage_type)
+    # Below the top, DuckDB does not read a dictionary that nothing refers to.
+    return _readable(type.value_type) if pt.is_dictionary(type) else _readable_nested(type)
 
 
-_READABLE = (pa.UuidType, pa.JsonType, pa.Bool8Type)
+_EXTENSIONS = (pa.UuidType, pa.JsonType, pa.Bool8Type)
 
 
-def _handed_nested(type: pa.DataType) -> pa.DataType:
+def _readable_nested(type: pa.DataType) -> pa.DataType:
     if pt.is_struct(type):
-        fields = [field.with_type(handed(field.type)) for field in type]
+        fields = [field.with_type(_readable(field.type)) for field in type]
         return type if fields == list(type) else pa.struct(fields)
     if pt.is_map(type):
-        key, item = handed(type.key_type), handed(type.item_type)
+        key, item = _readable(type.key_type), _readable(type.item_type)
         return type if (key, item) == (type.key_type, type.item_type) else pa.map_(key, item)
     if not any(is_list(type) for is_list in _LISTS):
         return type
-    value, kept = handed(type.value_type), stored(type)
-    if pt.is_fixed_size_list(type) and pt.is_fixed_size_list(kept):
+    value = _readable(type.value_type)
+    if pt.is_fixed_size_list(type) and 0 < type.list_size <= _ARRAY:
         return type if value == type.value_type else pa.list_(value, type.list_size)
     same = value == type.value_type and not pt.is_fixed_size_list(type)
     return type if same else pa.large_list(value)
