@@ -47,12 +47,12 @@ def dates(values: Values) -> pa.Array:
 
 def timestamps(values: Values) -> pa.Array:
     """Return microseconds without a zone."""
-    return _timestamps(values, _TIMESTAMP)
+    return _timestamps(values, _TIMESTAMP, _timestamp)
 
 
 def timestamps_tz(values: Values) -> pa.Array:
     """Return microseconds in UTC, whatever offset is printed."""
-    return _timestamps(values, _TIMESTAMP_TZ)
+    return _timestamps(values, _TIMESTAMP_TZ, _timestamp_tz)
 
 
 def times(values: Values) -> pa.Array:
@@ -67,11 +67,11 @@ def intervals(values: Values) -> pa.Array:
     return _each(values, _interval, pa.month_day_nano_interval())
 
 
-def _timestamps(values: Values, type: pa.DataType) -> pa.Array:
+def _timestamps(values: Values, type: pa.DataType, read: Callable[[str], int]) -> pa.Array:
     try:
         return pa.array(values, pa.string()).cast(type)
     except pa.ArrowInvalid:
-        return _each(values, _timestamp, pa.int64()).cast(type)
+        return _each(values, read, pa.int64()).cast(type)
 
 
 def _each(values: Values, read: Callable[[str], object], type: pa.DataType) -> pa.Array:
@@ -105,12 +105,21 @@ def _days_of(year: int, month: int, day: int) -> int:
 
 
 def _timestamp(text: str) -> int:
-    """Microseconds since 1970-01-01, UTC where the text has a zone."""
+    """Microseconds since 1970-01-01."""
+    return _stamp(text, zoned=False)
+
+
+def _timestamp_tz(text: str) -> int:
+    """Microseconds since 1970-01-01 in UTC."""
+    return _stamp(text, zoned=True)
+
+
+def _stamp(text: str, *, zoned: bool) -> int:
     if text in ("infinity", "-infinity"):
         return _INT64_MAX if text == "infinity" else -_INT64_MAX
     match = _STAMP.fullmatch(text)
-    if not match:
-        raise ValueError("not a timestamp")
+    if not match or bool(match["zone"]) is not zoned:
+        raise ValueError("not a timestamp of this kind")
     day = _days(match["date"] + (match["era"] or ""))
     value = day * _DAY + _micros(match["time"]) - _offset(match["zone"])
     if value >= _INT64_MAX:
