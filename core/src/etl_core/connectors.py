@@ -84,8 +84,6 @@ class Connectors:
     transforms: list[TransformStep] = field(factory=list)
     _observers: list[tuple[str, Part[Observer]]] = field(factory=list, converter=_parts)
     load: LoadSettings = field(factory=LoadSettings)
-    #: Whether `load.batch` is this pipeline's own, so that a manager's does not replace it.
-    own_batch: bool = False
     retry: RetryPolicy = field(factory=RetryPolicy)
     resources: Resources = field(factory=Resources)
     #: A namespace for every stream, or target names by stream.

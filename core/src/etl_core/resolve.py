@@ -69,7 +69,6 @@ def resolve(document: Document, plugins: Plugins | None = None) -> Connectors:
         observers=[(one.use, part(one)) for one in document.observability],
         state=part(document.state),
         load=document.load_settings,
-        own_batch=document.own_batch,
         retry=document.retry,
         resources=document.resources,
         destination_schema=document.destination_schema,

@@ -40,8 +40,6 @@ class Document:
     transform: tuple[Section, ...]
     load: Section
     load_settings: LoadSettings
-    #: Whether `load.batch` is the document's own; a manager's holds otherwise.
-    own_batch: bool
     destination: Section
     #: A namespace for every stream, or target names by stream.
     destination_schema: str | Mapping[str, str] | None

@@ -112,7 +112,6 @@ def _connector(draft: Draft, name: str, place: Place, value: Mapping[str, Any]) 
     )
     if name == "load":
         draft.parts["load_settings"] = LoadSettings(**_structured(draft, own, LoadSettings, place))
-        draft.parts["own_batch"] = "batch" in own
     if name == "destination":
         draft.parts["destination_schema"] = engine.get("schema")
     if "use" not in engine:

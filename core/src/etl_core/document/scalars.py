@@ -94,7 +94,7 @@ def rooted(value: Any, base: Path) -> Path:
     return base / Path(_text(value, None)).expanduser()
 
 
-SCALARS: Mapping[Any, Hook] = {
+SCALARS: dict[Any, Hook] = {
     str: _text,
     int: _integer,
     float: _number,

@@ -85,9 +85,8 @@ def converter(base: Path) -> Converter:
     )
     made.register_structure_hook_factory(lambda kind: _origin(kind) in MAPPINGS, partial(_mapping_hook, made))
     made.register_structure_hook_factory(is_union, partial(_union_hook, made))
-    for scalar, hook in SCALARS.items():
-        made.register_structure_hook_func(partial(_is, scalar), hook)
-    made.register_structure_hook_func(lambda kind: kind is Path, lambda value, _: rooted(value, base))
+    for scalar, hook in (SCALARS | {Path: partial(_rooted, base)}).items():
+        made.register_structure_hook(scalar, partial(_scalar, scalar, hook))
     made.register_structure_hook_func(lambda kind: kind is SchemaPolicy, partial(_schema_policy, made, base))
     return made
 
@@ -250,6 +249,17 @@ def _wanted(errors: Iterable[Invalid]) -> list[str]:
     """Return what each option of a union expected."""
     messages = [found.message for error in errors for found in error.found]
     return [message.removeprefix("expected ").partition(", found")[0] for message in messages]
+
+
+def _scalar(scalar: Any, hook: Hook, value: Any, kind: Any) -> Any:
+    """Structure a scalar; cattrs also asks here for its subclasses, of which enums are known."""
+    if kind is not scalar:
+        return _enum_hook(kind)(value, kind) if _is_enum(kind) else _reject(kind)
+    return hook(value, kind)
+
+
+def _rooted(base: Path, value: Any, kind: Any) -> Path:
+    return rooted(value, base)
 
 
 def _literal_hook(kind: Any) -> Hook:
