@@ -1,7 +1,6 @@
 """Writes the reference pages from the code: hooks, interfaces, settings, events, errors, commands.
 
-A Sphinx extension; `pages()` is what tests look at. What is in the code without a sentence of its own is a
-`Gap`, and a test allows none.
+A Sphinx extension; `pages()` is what tests look at.
 """
 
 from __future__ import annotations
@@ -13,8 +12,9 @@ from typing import Any
 
 import attrs
 import click
+
 from etl_core import config, errors, events, hookspecs, interfaces, model, result
-from etl_core.cli import main as cli
+from etl_core.cli.app import app
 from etl_core.document.model import Top
 from etl_core.plugins import installed
 
@@ -52,7 +52,7 @@ def hooks() -> Iterator[str]:
     for section, name in hookspecs.HOOKS.items():
         hook = getattr(hookspecs, name)
         yield from (f"## `{name}`", "", f"Section or role: `{section}`.", "")
-        yield from ("```python", f"def {name}{inspect.signature(hook)}", "```", "", _doc(hook), "")
+        yield from ("```python", f"def {name}{_signature(hook)}", "```", "", _doc(hook), "")
     yield from _class(hookspecs.Registration)
 
 
@@ -73,7 +73,7 @@ def _class(cls: type[Any]) -> Iterator[str]:
     for name, method in vars(cls).items():
         if not name.startswith("_") and inspect.isfunction(method) and inspect.getdoc(method):
             yield from (f"### `{name}`" + " {#" + f"{cls.__name__}.{name}".lower() + "}", "")
-            yield from ("```python", f"def {name}{inspect.signature(method)}", "```", "", _doc(method), "")
+            yield from ("```python", f"def {name}{_signature(method)}", "```", "", _doc(method), "")
 
 
 def document() -> Iterator[str]:
@@ -89,7 +89,12 @@ def connectors() -> Iterator[str]:
     for section in SECTIONS:
         yield from (f"## `{section}`", "")
         for registration, status in installed().connectors(section):
-            yield from (f"### `{registration.name}`", "", f"{registration.summary} ({status.distribution})", "")
+            yield from (
+                f"### `{registration.name}`",
+                "",
+                f"{registration.summary} ({status.distribution})",
+                "",
+            )
             if registration.config is not None:
                 yield from (_doc(registration.config), "", *_settings(registration.config), "")
 
@@ -100,7 +105,7 @@ def _settings(cls: type[Any]) -> Iterator[str]:
         return
     yield from ("| setting | type | default | |", "|---|---|---|---|")
     for each in fields:
-        sentence = each.metadata.get("help", "").replace("|", "\\|")
+        sentence = each.metadata.get("help", "").replace("|", "\\|").replace("<", "\\<")
         yield f"| `{each.alias}` | {_code(each.type)} | {_default(each.default)} | {sentence} |"
 
 
@@ -133,17 +138,35 @@ def error_table() -> Iterator[str]:
 def commands() -> Iterator[str]:
     """Describe every command as `--help` does."""
     yield from ("# Commands", "")
-    yield from _command("etl-core", cli)
+    yield from _command("etl-core", app)
 
 
 def _command(path: str, command: click.Command) -> Iterator[str]:
-    context = click.Context(command, info_name=path)
+    context = click.Context(command, info_name=path, terminal_width=100)
     yield from (f"## `{path}`", "", "```text", command.get_help(context).strip(), "```", "")
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             child = command.get_command(context, name)
             if child is not None:
                 yield from _command(f"{path} {name}", child)
+
+
+class _Bare(str):
+    """An annotation as it is written: without the quotes of a string."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _signature(function: Any) -> inspect.Signature:
+    signature = inspect.signature(function)
+    parameters = [
+        each if each.annotation is each.empty else each.replace(annotation=_Bare(each.annotation))
+        for each in signature.parameters.values()
+    ]
+    return signature.replace(parameters=parameters, return_annotation=_Bare(signature.return_annotation))
 
 
 def _doc(documented: Any) -> str:
@@ -164,7 +187,7 @@ def write(_: object = None) -> None:
             path.write_text(text, encoding="utf-8")
 
 
-def setup(app: Any) -> dict[str, bool]:
+def setup(sphinx: Any) -> dict[str, bool]:
     """Write the pages before Sphinx looks for them."""
-    app.connect("builder-inited", write)
+    sphinx.connect("builder-inited", write)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -21,14 +21,32 @@ def main(names: list[str]) -> None:
     """Build and install; raise CalledProcessError with uv's own words above it."""
     with tempfile.TemporaryDirectory() as directory:
         wheels = build(names, Path(directory))
-        command = ["uv", "pip", "install", "--quiet", "--python", sys.executable, "--constraint", CONSTRAINTS]
+        command: list[str | Path] = [
+            "uv",
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            sys.executable,
+            "--constraint",
+            CONSTRAINTS,
+        ]
         reinstall = [f"--reinstall-package={wheel.name.split('-')[0]}" for wheel in wheels]
         subprocess.run([*command, *reinstall, *map(requirement, wheels)], check=True, cwd=directory)
 
 
 def build(names: list[str], directory: Path) -> list[Path]:
     """Build into `directory` and return the wheels that are there then."""
-    command = ["uv", "build", "--quiet", "--wheel", "--build-constraint", CONSTRAINTS, "--out-dir", directory]
+    command: list[str | Path] = [
+        "uv",
+        "build",
+        "--quiet",
+        "--wheel",
+        "--build-constraint",
+        CONSTRAINTS,
+        "--out-dir",
+        directory,
+    ]
     for which in [["--package", name] for name in names] or [["--all-packages"]]:
         subprocess.run([*command, *which], check=True, cwd=ROOT)
     return sorted(directory.glob("*.whl"))

@@ -2,6 +2,7 @@ import sys
 from pathlib import Path
 
 import pyarrow as pa
+
 from etl_core.state.config import SqliteConfig
 from etl_core.state.sqlite import SqliteStore
 

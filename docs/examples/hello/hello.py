@@ -1,5 +1,6 @@
 import pyarrow as pa
 from attrs import frozen
+
 from etl_core import Batch, Registration, Source, Stream, StreamInfo, hookimpl, setting
 
 GREETINGS = Stream("", "greetings")

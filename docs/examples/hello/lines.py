@@ -3,6 +3,7 @@ import os
 from pathlib import Path
 
 from attrs import frozen
+
 from etl_core import Destination, Registration, hookimpl, setting
 
 

@@ -1,8 +1,9 @@
 from pathlib import Path
 
-from etl_core import Pipeline, PipelineManager
 from hello import Hello, HelloConfig
 from lines import Lines, LinesConfig
+
+from etl_core import Pipeline, PipelineManager
 
 manager = PipelineManager(workers=2)
 for count in (1, 2, 3):

@@ -1,5 +1,6 @@
 import pyarrow.compute as pc
 from attrs import frozen
+
 from etl_core import Registration, Transform, hookimpl, setting
 
 

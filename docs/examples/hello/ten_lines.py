@@ -1,8 +1,9 @@
 from pathlib import Path
 
-from etl_core import Pipeline
 from hello import Hello, HelloConfig
 from lines import Lines, LinesConfig
+
+from etl_core import Pipeline
 
 source = Hello(HelloConfig(count=5))
 destination = Lines(LinesConfig(path=Path("greetings.jsonl")))
