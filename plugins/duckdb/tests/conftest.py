@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -113,18 +114,29 @@ class Duck:
         self.destination.close()
 
 
-@pytest.fixture
-def make_duck(tmp_path: Path) -> Iterator[Callable[..., Duck]]:
-    """Make destinations on files below the test's directory; closed at its end."""
+@contextmanager
+def ducks(directory: Path) -> Iterator[Callable[..., Duck]]:
+    """Make destinations on files in a directory; closed at the end."""
     made: list[Duck] = []
 
     def make(name: str = "shop.duckdb", pipeline: str = "shop", **settings: Any) -> Duck:
-        made.append(Duck(tmp_path / name, pipeline, **settings))
+        made.append(Duck(directory / name, pipeline, **settings))
         return made[-1]
 
     yield make
     for duck in made:
         duck.close()
+
+
+@pytest.fixture(scope="session")
+def make_ducks() -> Any:
+    return ducks
+
+
+@pytest.fixture
+def make_duck(tmp_path: Path) -> Iterator[Callable[..., Duck]]:
+    with ducks(tmp_path) as make:
+        yield make
 
 
 @pytest.fixture

@@ -146,7 +146,7 @@ class DuckMachine(RuleBasedStateMachine):
     @rule()
     def rename_column(self) -> None:
         old, new = self.model.columns[-1], f"y{next(self.extra)}"
-        self.types = {new if name == old else name: type for name, type in self.types.items()}
+        self.types = {new if name == old else name: kind for name, kind in self.types.items()}
         self._change(RenameColumn(old, new))
         self.model.columns[-1] = new
         for row in [*self.model.rows.values(), *(self.staged or {}).values()]:
