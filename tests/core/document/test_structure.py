@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_core.config import Duration, SchemaPolicy, Secret, Size, setting
@@ -294,10 +294,11 @@ class Iterated:
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
+    max_leaves=4,
 )
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.sampled_from([field.name for field in attrs.fields(Everything)]), plain))
 def test_nothing_makes_it_fail_but_invalid(values: dict[str, Any]) -> None:
     with suppress(Invalid):

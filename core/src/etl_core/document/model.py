@@ -101,10 +101,10 @@ class Top:
         help="The pipeline's name: 1 to 64 letters, digits, '_', '.' or '-'.", validator=_named
     )
     extract: Mapping[str, Any] = setting(help="The source.")
-    transform: Sequence[Mapping[str, Any]] = setting((), help="Transforms, in order.")
+    transform: Sequence[Any] = setting((), help="Transforms, in order.")
     load: Mapping[str, Any] = setting(help="How rows are written.")
     destination: Mapping[str, Any] = setting(help="Where rows go.")
-    observability: Sequence[Mapping[str, Any]] = setting((), help="Observers of the run.")
+    observability: Sequence[Any] = setting((), help="Observers of the run.")
     state: Mapping[str, Any] = setting({"use": "sqlite"}, help="Where positions are kept.")
     retry: RetryPolicy = setting(factory=RetryPolicy, help="How passing failures are retried.")
     resources: Resources = setting(factory=Resources, help="What the pipeline may use.")

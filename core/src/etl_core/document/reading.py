@@ -103,8 +103,11 @@ def _connectors(draft: Draft, name: str, value: Any) -> None:
         draft.parts[name] = tuple(made)
 
 
-def _connector(draft: Draft, name: str, place: Place, value: Mapping[str, Any]) -> Section | None:
+def _connector(draft: Draft, name: str, place: Place, value: Any) -> Section | None:
     """Take the engine's settings out of a section; the rest is the connector's."""
+    if not isinstance(value, Mapping):
+        draft.problems.add(Found(place, f"expected a mapping of settings, found {describe(value)}"))
+        return None
     own = {key: item for key, item in value.items() if key in ENGINE_KEYS[name]}
     rest = {key: item for key, item in value.items() if key not in own}
     engine = _structured(
