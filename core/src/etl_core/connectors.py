@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from attrs import define, field
 
@@ -41,12 +41,12 @@ class Part(Generic[T]):
         return self._made[0]
 
 
-def part_of(value: T | Part[T]) -> Part[T]:
-    """Return a part that is there already, or the part itself."""
+def part_of(value: Any) -> Part[Any]:
+    """Return a part for an object that is there already; a part as it is."""
     return value if isinstance(value, Part) else Part(lambda: value)
 
 
-def _parts(pairs: Iterable[tuple[str, T | Part[T]]]) -> list[tuple[str, Part[T]]]:
+def _parts(pairs: Iterable[tuple[str, Any]]) -> list[tuple[str, Part[Any]]]:
     return [(name, part_of(one)) for name, one in pairs]
 
 
