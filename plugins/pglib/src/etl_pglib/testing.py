@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from attrs import define, field, frozen
 
-from etl_core.config import Secret
+from etl_core import Secret
 from etl_pglib import binaries
 from etl_pglib.client import Connection, connect
 from etl_pglib.embedded import EmbeddedPostgres
