@@ -99,7 +99,9 @@ def _play(console: Console, directory: Path, rows: int, version: int, *, keep: b
     began = time.monotonic()
 
     def tell(text: str) -> None:
-        console.print(f"[green]✓[/] {time.monotonic() - began:5.1f} s  {escape(text)}", highlight=False)
+        console.print(
+            f"[green]✓[/] {time.monotonic() - began:5.1f} s  {escape(text)}", highlight=False, soft_wrap=True
+        )
 
     try:
         with console.status("") as status:

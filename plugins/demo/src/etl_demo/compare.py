@@ -29,7 +29,8 @@ _MICROSECONDS = ("(extract(epoch FROM {}) * 1000000)::bigint", "epoch_us({})")
 #: Months, days and microseconds: 1 month, 30 days and 720 hours are three things.
 _INTERVAL = (
     (
-        "CASE WHEN {0} IS NOT NULL THEN ARRAY[extract(year FROM {0}) * 12 + extract(month FROM {0}), extract(day FROM {0}), "
+        "CASE WHEN {0} IS NOT NULL THEN ARRAY["
+        "extract(year FROM {0}) * 12 + extract(month FROM {0}), extract(day FROM {0}), "
         "extract(hour FROM {0}) * 3600000000 + extract(minute FROM {0}) * 60000000 "
         "+ extract(microseconds FROM {0})]::bigint[] END"
     ),

@@ -13,6 +13,9 @@ from etl_core import FatalError
 
 __all__ = ["PipelineProcess"]
 
+#: What the interpreter is asked to run.
+COMMAND = ("-m", "etl_core.cli", "run", "shop.yaml", "--json")
+
 
 class PipelineProcess:
     """`etl-core run shop.yaml` in a directory; its log is pipeline.log there.
@@ -22,7 +25,7 @@ class PipelineProcess:
 
     def __init__(self, directory: Path, *, once: bool = False) -> None:
         self._log = directory / "pipeline.log"
-        command = [sys.executable, "-m", "etl_core.cli", "run", "shop.yaml", "--json"]
+        command = [sys.executable, *COMMAND]
         self._started = time.monotonic()
         self.seconds = 0.0
         with self._log.open("ab") as log:
@@ -47,10 +50,11 @@ class PipelineProcess:
             raise self._failure()
 
     def kill(self) -> None:
-        """SIGKILL, wherever it is."""
-        self._process.kill()
-        self._process.communicate()
-        self.seconds = self.seconds or time.monotonic() - self._started
+        """SIGKILL, wherever it is; one that has ended is fine."""
+        if self._process.returncode is None:
+            self._process.kill()
+            self._process.communicate()
+            self.seconds = time.monotonic() - self._started
 
     def result(self, deadline: float) -> Any:
         """Wait for the end and return the PipelineResult as JSON. Raises FatalError if it failed."""

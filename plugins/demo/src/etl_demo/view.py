@@ -17,6 +17,7 @@ __all__ = ["show", "show_kept"]
 def show(console: Console, report: Report) -> None:
     """Print the comparison, the figures and where the files are."""
     table = Table("table", "rows source", "rows copy", "differing values", "verdict", title="Source and copy")
+    table.columns[0].no_wrap = True
     for column in table.columns[1:4]:
         column.justify = "right"
     for item in report.tables:
@@ -30,9 +31,11 @@ def show(console: Console, report: Report) -> None:
         console.print(
             f"{report.snapshot_rows:,} rows copied and {report.changes:,} row changes of "
             f"{report.transactions:,} transactions followed in {report.seconds:.1f} s of pipeline: "
-            f"[bold]{report.rows_per_second:,.0f} rows/s[/], start, crash and restart included"
+            f"[bold]{report.rows_per_second:,.0f} rows/s[/], start, crash and restart included",
+            soft_wrap=True,
         )
-    console.print(f"The files: {escape(str(report.directory))}  (shop.yaml, shop.duckdb, pipeline.log)")
+    files = f"The files: {escape(str(report.directory))} (shop.yaml, shop.duckdb, pipeline.log)"
+    console.print(files, highlight=False, soft_wrap=True)
     console.print("[bold green]Every value is equal.[/]" if report.equal else "[bold red]Values differ.[/]")
 
 
@@ -54,4 +57,4 @@ def show_kept(console: Console, report: Report, psql: Path) -> None:
 def _show_differences(console: Console, item: TableReport) -> None:
     for found in item.differences:
         where = f"{item.table} {found.key} {found.column or ''}"
-        console.print(f"  {where}: source {found.source}, copy {found.copy}", markup=False)
+        console.print(f"  {where}: source {found.source}, copy {found.copy}", markup=False, soft_wrap=True)

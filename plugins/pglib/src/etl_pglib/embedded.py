@@ -247,7 +247,16 @@ class EmbeddedPostgres:
         # -P: the script's directory, with modules named like those of the standard library, is no path.
         command = [sys.executable, "-P", guard.__file__, json.dumps(order)]
         self._pid = 0
-        self._guard = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        # No pipe or terminal of ours may stay open in a process that may outlive us.
+        with self.log.open("ab") as log:
+            self._guard = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
         with cast("TextIO", self._guard.stdout) as answer:
             self._pid = int(answer.readline() or 0)
         while time.monotonic() < until:
