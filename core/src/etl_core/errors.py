@@ -21,6 +21,7 @@ Neither ever holds a row's value or a secret.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from attrs import frozen
 
@@ -197,6 +198,10 @@ class PositionLostError(FatalError):
 
 
 class Cancelled(BaseException):
-    """The run was asked to stop; what was durable is in the state, the next run resumes there."""
+    """The run was asked to stop; what was durable is in the state, the next run resumes there.
+
+    `result` is what was done until then: a PipelineResult, or a manager's outcomes by name.
+    """
 
     exit_code = 130
+    result: Any = None

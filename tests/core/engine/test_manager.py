@@ -96,8 +96,9 @@ def test_a_cancel_reaches_the_runners() -> None:
         assert inner.wait(60)
         raise Cancelled
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled) as caught:
         manager(Job("a", work)).run_all(cancel)
+    assert isinstance(caught.value.result["a"].error, Cancelled)
 
 
 def test_three_runners_on_three_workers_meet() -> None:

@@ -231,11 +231,12 @@ def test_a_cancel_drains_commits_and_is_no_success() -> None:
         threading.Event(),
     )
     threading.Thread(target=lambda: source.idle.wait(10) and cancel.set()).start()
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled) as caught:
         pipeline(source, destination, load=LoadSettings(commit=CommitPolicy(max_wait=Duration(60)))).run(
             cancel=cancel
         )
     assert destination.ids() == [1]
+    assert caught.value.result.counts.records_written == 1
     assert source.acked == [1]
 
 

@@ -53,6 +53,9 @@ def command(
                 manager.add_runner(_Runner(document, place, once, events))
             with cancel_on_signals() as cancel:
                 outcomes = manager.run_all(cancel)
+    except Cancelled as stop:
+        _summarise(stop.result or {}, as_json, several=len(files) > 1)
+        raise
     except PipelinesFailed as failure:
         _summarise(failure.outcomes, as_json, several=len(files) > 1)
         ctx.exit(_report(failure.outcomes, failure))
@@ -102,6 +105,8 @@ def _report(outcomes: Mapping[str, Outcome], failure: PipelineError) -> int:
 
 
 def _summarise(outcomes: Mapping[str, Outcome], as_json: bool, *, several: bool) -> None:
+    if not outcomes:
+        return
     if as_json:
         listed = [_as_json(outcome) for outcome in outcomes.values()]
         print_json(listed if several else listed[0])
@@ -111,21 +116,22 @@ def _summarise(outcomes: Mapping[str, Outcome], as_json: bool, *, several: bool)
 
 
 def _as_json(outcome: Outcome) -> dict[str, Any]:
-    if outcome.result is not None:
-        return outcome.result.to_json()
+    done = _done(outcome)
+    if done is not None:
+        return {**done.to_json(), "outcome": _word(outcome)}
     error = error_as_json(outcome.error) if outcome.error is not None else None
     return {"pipeline": outcome.name, "outcome": _word(outcome), "error": error}
 
 
 def _row(outcome: Outcome) -> list[str]:
-    result = outcome.result
+    result = _done(outcome)
     if result is None:
         return [outcome.name, _word(outcome), *["-"] * 7]
     counts = result.counts
     rate = counts.records_written / result.total if result.total else 0.0
     return [
         outcome.name,
-        "ok",
+        _word(outcome),
         amount(counts.records_read),
         amount(counts.records_written),
         size(counts.bytes_written),
@@ -134,6 +140,12 @@ def _row(outcome: Outcome) -> list[str]:
         str(result.retries),
         str(result.rejected),
     ]
+
+
+def _done(outcome: Outcome) -> PipelineResult | None:
+    """Return what a pipeline did until its end or until it was stopped."""
+    stopped: PipelineResult | None = getattr(outcome.error, "result", None)
+    return outcome.result or stopped
 
 
 def _word(outcome: Outcome) -> str:

@@ -106,7 +106,9 @@ class _Session:
             thread.start()
         self._join(threads, cancel)
         if cancel is not None and cancel.is_set():
-            raise Cancelled
+            stop = Cancelled()
+            stop.result = self._outcomes
+            raise stop
         if self._failed:
             first = self._failed[0]
             assert first.error is not None

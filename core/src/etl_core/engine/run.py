@@ -62,8 +62,8 @@ class Run:
         status, error = "ok", None
         try:
             self._run()
-        except Cancelled:
-            status = "cancelled"
+        except Cancelled as stop:
+            status, stop.result = "cancelled", self.result
             raise
         except BaseException as failure:
             status, error = "failed", type(failure).__name__
