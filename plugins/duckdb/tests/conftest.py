@@ -119,7 +119,7 @@ def ducks(directory: Path) -> Iterator[Callable[..., Duck]]:
     """Make destinations on files in a directory; closed at the end."""
     made: list[Duck] = []
 
-    def make(name: str = "shop.duckdb", pipeline: str = "shop", **settings: Any) -> Duck:
+    def make(name: str = "test.duckdb", pipeline: str = "shop", **settings: Any) -> Duck:
         made.append(Duck(directory / name, pipeline, **settings))
         return made[-1]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
@@ -180,6 +182,18 @@ class DuckMachine(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.duck.close()
+        self.duck.open(f"fence {next(self.fences)}")
+        self._restore()
+
+    @rule()
+    def crash(self) -> None:
+        """Go on from the files as a killed process leaves them: the log is replayed."""
+        left, self.duck = self.duck, self.make_duck(f"{next(FILES)}.duckdb")
+        for suffix in ("", ".wal"):
+            with suppress(FileNotFoundError):
+                shutil.copy(f"{left.path}{suffix}", f"{self.duck.path}{suffix}")
+        self.duck.n = left.n
+        left.close()
         self.duck.open(f"fence {next(self.fences)}")
         self._restore()
 

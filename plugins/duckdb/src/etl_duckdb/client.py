@@ -22,7 +22,7 @@ from etl_core import (
     StateError,
 )
 from etl_duckdb.config import DuckDBConfig
-from etl_duckdb.names import literal
+from etl_duckdb.names import CONTROL, literal, quote
 
 __all__ = ["INCOMING", "Database", "inspect", "positional"]
 
@@ -64,6 +64,8 @@ class Database:
                 self._connection.execute(f"SET {setting} = {value}")
             self._connection.execute("SELECT current_database()")
             self.catalog = str(self._connection.fetchall()[0][0])
+        # With the catalog, because a file may be named like a schema.
+        self.control = f"{quote(self.catalog)}.{CONTROL}"
         self.in_transaction = False
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from etl_core import Position, StateError, Stream
 from etl_duckdb.client import Database
-from etl_duckdb.names import CONTROL, fold, located
+from etl_duckdb.names import fold, located
 
 __all__ = ["Kept", "advance", "claim", "install", "keep", "kept", "position"]
 
@@ -33,21 +33,21 @@ class Kept:
 
 def install(db: Database) -> None:
     """Create the control tables that are missing."""
-    db.run(f"CREATE SCHEMA IF NOT EXISTS {CONTROL}")
+    db.run(f"CREATE SCHEMA IF NOT EXISTS {db.control}")
     for table in _TABLES:
-        db.run(f"CREATE TABLE IF NOT EXISTS {CONTROL}.{table}")
+        db.run(f"CREATE TABLE IF NOT EXISTS {db.control}.{table}")
 
 
 def claim(db: Database, pipeline: str, fence: str) -> None:
     """Make `fence` the one that commits of `pipeline` require."""
-    if not db.run(f"UPDATE {CONTROL}.pipelines SET fence = ? WHERE pipeline = ?", [fence, pipeline]):
-        db.run(f"INSERT INTO {CONTROL}.pipelines VALUES (?, ?, NULL)", [pipeline, fence])
+    if not db.run(f"UPDATE {db.control}.pipelines SET fence = ? WHERE pipeline = ?", [fence, pipeline]):
+        db.run(f"INSERT INTO {db.control}.pipelines VALUES (?, ?, NULL)", [pipeline, fence])
 
 
 def advance(db: Database, pipeline: str, fence: str, position: Position | None) -> None:
     """Put the position into the open transaction. Raises StateError when the fence is another's."""
     changed = db.run(
-        f"UPDATE {CONTROL}.pipelines SET position = ? WHERE pipeline = ? AND fence = ?",
+        f"UPDATE {db.control}.pipelines SET position = ? WHERE pipeline = ? AND fence = ?",
         [position and json.dumps(position.to_json()), pipeline, fence],
     )
     if changed != 1:
@@ -60,14 +60,14 @@ def advance(db: Database, pipeline: str, fence: str, position: Position | None) 
 
 def position(db: Database, pipeline: str) -> Position | None:
     """Return the stored position."""
-    rows = db.rows(f"SELECT position FROM {CONTROL}.pipelines WHERE pipeline = ?", [pipeline])
+    rows = db.rows(f"SELECT position FROM {db.control}.pipelines WHERE pipeline = ?", [pipeline])
     return Position.from_json(json.loads(rows[0][0])) if rows and rows[0][0] else None
 
 
 def kept(db: Database, stream: Stream) -> Kept:
     """Return what is kept with a table; nothing for a table this connector did not make."""
     rows = db.rows(
-        f"SELECT seq, key, control FROM {CONTROL}.tables WHERE table_schema = ? AND table_name = ?",
+        f"SELECT seq, key, control FROM {db.control}.tables WHERE table_schema = ? AND table_name = ?",
         _identity(stream),
     )
     return Kept(rows[0][0], tuple(rows[0][1]), tuple(rows[0][2])) if rows else Kept()
@@ -76,9 +76,9 @@ def kept(db: Database, stream: Stream) -> Kept:
 def keep(db: Database, stream: Stream, value: Kept) -> None:
     """Replace what is kept with a table."""
     identity = _identity(stream)
-    db.run(f"DELETE FROM {CONTROL}.tables WHERE table_schema = ? AND table_name = ?", identity)
+    db.run(f"DELETE FROM {db.control}.tables WHERE table_schema = ? AND table_name = ?", identity)
     row = [*identity, value.seq, list(value.key), list(value.control)]
-    db.run(f"INSERT INTO {CONTROL}.tables VALUES (?, ?, ?, ?, ?)", row)
+    db.run(f"INSERT INTO {db.control}.tables VALUES (?, ?, ?, ?, ?)", row)
 
 
 def _identity(stream: Stream) -> list[str]:

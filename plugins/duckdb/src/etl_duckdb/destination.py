@@ -196,8 +196,7 @@ class DuckDBDestination(Destination):
     def _key(self, db: Database, stream: Stream, rows: pa.Schema) -> Sequence[str]:
         """Return the key of the rows; keep it with the table, where the end of a snapshot finds it."""
         known = control.kept(db, stream)
-        place = rows.get_field_index(OLD_KEY)
-        key = tuple(field.name for field in rows.field(place).type) if place >= 0 else known.key
+        key = tuple(field.name for field in rows.field(OLD_KEY).type)
         if key != known.key:
             control.keep(db, stream, attrs.evolve(known, key=key))
         return key

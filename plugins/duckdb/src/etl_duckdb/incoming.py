@@ -65,7 +65,5 @@ def split(rows: pa.Table, bad: pa.Array) -> tuple[pa.Table, pa.Table]:
 
 def _null_in_key(rows: pa.Table, name: str) -> pa.ChunkedArray:
     null = rows.column(name).is_null()
-    if OLD_KEY not in rows.column_names:
-        return null
     old = rows.column(OLD_KEY)
     return pc.or_(null, pc.and_(old.is_valid(), pc.struct_field(old, name).is_null()))

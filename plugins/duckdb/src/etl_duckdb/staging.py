@@ -68,7 +68,7 @@ def _name(pipeline: str, stream: Stream) -> str:
 
 
 def _quoted(db: Database, name: str) -> str:
-    return f"{quote(db.catalog)}.{CONTROL}.{quote(name)}"
+    return f"{db.control}.{quote(name)}"
 
 
 def _unfinished(db: Database, pipeline: str, stream: Stream) -> Target:

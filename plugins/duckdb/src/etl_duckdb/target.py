@@ -35,12 +35,15 @@ class Target:
         """Return the columns for an INSERT."""
         return ", ".join(quote(name) for name in self.columns.names)
 
+    def sql_type(self, place: int) -> str | None:
+        """Return the SQL type of a column; None for one that only DuckDB has."""
+        kind = self.columns.field(place).type
+        return sql_type(kind) if _known(kind) else None
+
     def cast(self, place: int, value: str) -> str:
-        """Return `value` as the type of a column; as it is for a type that only DuckDB has."""
-        try:
-            return f"CAST({value} AS {sql_type(self.columns.field(place).type)})"
-        except SchemaError:
-            return value
+        """Return `value` as the type of a column; DuckDB itself casts to a type that only it has."""
+        kind = self.sql_type(place)
+        return f"CAST({value} AS {kind})" if kind else value
 
     def meet(self, rows: pa.Schema) -> list[int | None]:
         """Return, for each column here, the place of the one in `rows` that fills it, or None.
@@ -69,7 +72,10 @@ def find(db: Database, stream: Stream) -> Target | None:
 
 def read(db: Database, name: str) -> Target:
     """Return a table that is there, by its quoted name."""
-    return Target(name, pa.schema([pa.field(each.name, _known(each.type)) for each in db.schema(name)]))
+    fields = [
+        pa.field(each.name, stored(each.type) if _known(each.type) else each.type) for each in db.schema(name)
+    ]
+    return Target(name, pa.schema(fields))
 
 
 def exists(db: Database, schema: str, table: str) -> bool:
@@ -82,8 +88,6 @@ def exists(db: Database, schema: str, table: str) -> bool:
     return (fold(schema), fold(table)) in [(fold(row[0]), fold(row[1])) for row in rows]
 
 
-def _known(type: pa.DataType) -> pa.DataType:
-    try:
-        return stored(type)
-    except SchemaError:
-        return type
+def _known(type: pa.DataType) -> bool:
+    """Whether Arrow has the type; DuckDB shows others as opaque, or as a union."""
+    return not (isinstance(type, pa.OpaqueType) or pa.types.is_union(type))
