@@ -49,6 +49,11 @@ class Table:
     key: tuple[int, ...] = ()
 
     @property
+    def identified(self) -> bool:
+        """Whether an UPDATE works once the table is published, or is known not to be wanted."""
+        return self.identity in ("f", "n") or bool(self.key)
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         return tuple(
             Column(a.number, a.name, a.oid, a.typmod)

@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -28,7 +28,10 @@ _EPOCH = 946_684_800_000_000
 _XLOG_DATA = struct.Struct(">xqqq")
 _KEEPALIVE = struct.Struct(">xqqB")
 _STATUS = struct.Struct(">cqqqqB")
+#: Bytes of messages taken at once.
 _SLICE = 256 * 1024
+#: Seconds for interrupting a command.
+_CANCEL = 5.0
 
 
 @contextmanager
@@ -61,7 +64,7 @@ class Catalog:
             cursor = self.connection.execute(sql.encode(), parameters or None)
             return cursor.fetchall() if cursor.description else []
 
-    def copy(self, sql: str, doing: str) -> Iterator[bytes]:
+    def copy(self, sql: str, doing: str) -> Generator[bytes, None, None]:
         """Run a COPY TO STDOUT and yield its data as it comes, a row at a time."""
         with (
             _translated(doing, self._ctx),
@@ -72,9 +75,9 @@ class Catalog:
                 yield bytes(data)
 
     def interrupt(self) -> None:
-        """Stop the running statement; from any thread."""
-        with _translated("interrupting a query", self._ctx):
-            self.connection.cancel_safe(timeout=5)
+        """Stop the running statement, if that can be done; from any thread, never raises."""
+        with suppress(psycopg.Error):
+            self.connection.cancel_safe(timeout=_CANCEL)
 
     def close(self) -> None:
         self._forget()
@@ -206,10 +209,8 @@ class Replication:
         """End the connection, and what the server may still be doing for it."""
         with self._lock:
             if self._busy and not self._connection.closed:
-                try:
-                    self._connection.cancel_safe(timeout=5)
-                except psycopg.Error as error:
-                    self._ctx.logger.debug("could not cancel: {error}", error=type(error).__name__)
+                with suppress(psycopg.Error):
+                    self._connection.cancel_safe(timeout=_CANCEL)
             self._connection.close()
 
 

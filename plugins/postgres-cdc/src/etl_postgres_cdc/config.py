@@ -67,6 +67,9 @@ class PostgresCdc:
     refresh: Duration = setting(
         Duration(10.0), help="How often to look for tables that joined, and to measure the lag."
     )
+    snapshot_readers: int = setting(
+        2, help="Connections that copy a table side by side.", validator=attrs.validators.ge(1)
+    )
     as_text: list[str] = setting(
         factory=list, help="Types, as in SQL, whose columns are taken as PostgreSQL prints them."
     )

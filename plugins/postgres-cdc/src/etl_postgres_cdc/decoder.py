@@ -108,8 +108,9 @@ class Rows:
         self._add("u", seq, time, _plain(new), size)
 
     def _key_only(self, old: Values) -> Row:
+        """Return a deleted row: its key, or all of it where the table has none."""
         row: list[str | None] = [None] * len(old)
-        for index in self.layout.key:
+        for index in self.layout.key or range(len(old)):
             row[index] = _text(old[index])
         return row
 

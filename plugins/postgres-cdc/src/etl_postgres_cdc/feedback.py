@@ -25,7 +25,6 @@ class Feedback:
         self._due = True
         self._ask = False
         self._stopped = False
-        self.confirmed = 0
 
     def ack(self, lsn: int) -> None:
         """Everything up to `lsn` is durable."""
@@ -59,16 +58,16 @@ class Feedback:
             with self._changed:
                 self._changed.wait_for(lambda: self._due, self._interval)
             try:
-                self._send()
+                self.confirm()
             except RetryableError:
                 return
 
-    def _send(self) -> None:
+    def confirm(self, ask: bool = False) -> None:
+        """Send the state of things now. Raises RetryableError when the connection is lost."""
         with self._changed:
-            durable, received, ask = self._durable, max(self._received, self._durable), self._ask
+            durable, received, ask = self._durable, max(self._received, self._durable), self._ask or ask
             self._due = self._ask = False
         self._replication.status(received, durable, ask)
-        self.confirmed = durable
 
     def _wake(self) -> None:
         self._due = True

@@ -54,12 +54,16 @@ def create(catalog: Catalog, name: str, streams: Sequence[Stream]) -> None:
 
 
 def extend(catalog: Catalog, name: str, wanted: Callable[[Stream], bool]) -> list[Stream]:
-    """Add the tables that are wanted and missing to a publication of ours; return them."""
+    """Add the tables that are wanted and missing to a publication of ours; return them.
+
+    One whose UPDATE would fail once it is published is left out.
+    """
     publication = find(catalog, name)
     if publication is None or not publication.ours:
         return []
     there = {table.oid for table in published(catalog, name, wanted)}
-    absent = [table.stream for table in candidates(catalog, wanted) if table.oid not in there]
+    possible = [table for table in candidates(catalog, wanted) if table.identified]
+    absent = [table.stream for table in possible if table.oid not in there]
     if absent:
         tables = ", ".join(quote_stream(stream) for stream in absent)
         _execute(catalog, f"ALTER PUBLICATION {quote_ident(name)} ADD TABLE {tables}")

@@ -62,12 +62,19 @@ class Session:
         row = self.replication.run("IDENTIFY_SYSTEM", "identifying the server")[0]
         return Server(str(row[0]), int(row[1] or 0))
 
+    @property
+    def streams(self) -> bool:
+        """Whether changes are followed: then there are a slot and a publication."""
+        return self.config.snapshot != "only"
+
     def tables(self, catalog: Catalog | None = None) -> list[Table]:
-        """Return the tables to read, as they are published now."""
-        return catalogs.published(catalog or self.catalog, self.publication, self.selection)
+        """Return the tables to read, as they are published now; to copy only, no publication is needed."""
+        if self.streams or self.config.publication:
+            return catalogs.published(catalog or self.catalog, self.publication, self.selection)
+        return catalogs.candidates(catalog or self.catalog, self.selection)
 
     def discover(self) -> list[Table]:
-        """Return the tables to read: of the publication, or of the database while there is none."""
+        """Return the tables to read, or those that a publication will be made of."""
         if publications.find(self.catalog, self.publication):
             return self.tables()
         return catalogs.candidates(self.catalog, self.selection)

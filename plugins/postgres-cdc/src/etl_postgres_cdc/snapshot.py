@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
+from functools import partial
 
 import attrs
-from attrs import frozen
 
-from etl_core import Batch, Kind, RetryableError, SchemaError, Stream, pack_seq
-from etl_pglib.names import quote_ident, quote_literal, quote_stream
+from etl_core import AuthError, Batch, FatalError, Kind, RetryableError, Stream, pack_seq
+from etl_pglib.names import quote_literal, quote_stream
 from etl_postgres_cdc import slots
 from etl_postgres_cdc.catalog import Table
 from etl_postgres_cdc.client import Catalog, Replication
-from etl_postgres_cdc.copytext import split
-from etl_postgres_cdc.decoder import Layout, Rows
+from etl_postgres_cdc.copying import Copying, Part
 from etl_postgres_cdc.position import TableState
+from etl_postgres_cdc.ranges import queries, relations
 from etl_postgres_cdc.session import Session
 from etl_postgres_cdc.slots import Exported
+from etl_postgres_cdc.wal import position
 
-__all__ = ["MAX_BYTES", "MAX_ROWS", "take"]
+__all__ = ["take"]
 
-MAX_ROWS = 65536
-MAX_BYTES = 8 << 20
-#: Heap bytes of a range.
-_RANGE = 16 << 20
 _LAST = 2**64 - 1
 _ROUNDS = 20
+_BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 Batches = Iterator[Batch | None]
 
@@ -37,57 +35,90 @@ def take(session: Session) -> Batches:
     A table whose definition changed since the snapshot was exported is copied under a newer one.
     """
     for _ in range(_ROUNDS):
-        pending = session.progress.pending
-        if not pending:
+        if not session.progress.pending:
             return
-        yield from _round(session, pending)
-    raise RetryableError("tables kept changing while a snapshot was taken", streams=[str(s) for s in pending])
+        yield from _round(session, session.progress.pending)
+    if session.progress.pending:
+        raise RetryableError(
+            "tables kept changing while a snapshot was taken",
+            streams=[str(stream) for stream in session.progress.pending],
+        )
 
 
 def _round(session: Session, pending: Sequence[Stream]) -> Batches:
-    with closing(Replication(session.config.dsn, session.ctx)) as exporter:
-        exported = yield from slots.export(exporter, session.slot)
-        with closing(Catalog(session.config.dsn, session.ctx)) as reader:
-            for stream in pending:
-                yield from _TableCopy(session, reader, exported, stream).run()
+    if session.streams:
+        with closing(Replication(session.config.dsn, session.ctx)) as exporter:
+            exported = yield from slots.export(exporter, session.slot)
+            yield from _copies(session, exported, pending)
+    else:
+        with closing(Catalog(session.config.dsn, session.ctx)) as holder:
+            yield from _copies(session, _export(holder), pending)
 
 
-@frozen
-class _Range:
-    """A part of a table: blocks of one relation."""
+def _export(holder: Catalog) -> Exported:
+    """Export a snapshot without a slot. No stream follows, so its LSN has only to order it."""
+    holder.query(_BEGIN, doing="exporting a snapshot")
+    lsn = position(holder)
+    ((name,),) = holder.query("SELECT pg_catalog.pg_export_snapshot()", doing="exporting a snapshot")
+    return Exported(lsn, name)
 
-    relation: Stream
-    first: int
-    last: int | None
 
-    def condition(self) -> str:
-        low = f"ctid >= '({self.first},0)'::pg_catalog.tid"
-        return low if self.last is None else f"{low} AND ctid < '({self.last},0)'::pg_catalog.tid"
+def _copies(session: Session, exported: Exported, pending: Sequence[Stream]) -> Batches:
+    with closing(_Pool(session, exported)) as pool:
+        for stream in pending:
+            with pool.lend() as reader:
+                yield from _TableCopy(session, pool, reader, exported.lsn, stream).run()
+
+
+class _Pool:
+    """Connections for the copies of one exported snapshot; each is lent for one table's transaction."""
+
+    def __init__(self, session: Session, exported: Exported) -> None:
+        self._session = session
+        self._exported = exported
+        self._idle: list[Catalog] = []
+
+    @contextmanager
+    def lend(self) -> Iterator[Catalog]:
+        """Lend a connection that is in a transaction under the snapshot; from any thread."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = Catalog(self._session.config.dsn, self._session.ctx)
+        try:
+            connection.query(_BEGIN, doing="joining a snapshot")
+            name = quote_literal(self._exported.name)
+            connection.query(f"SET TRANSACTION SNAPSHOT {name}", doing="joining a snapshot")
+            yield connection
+            connection.query("ROLLBACK", doing="leaving a snapshot")
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+
+    def close(self) -> None:
+        for connection in self._idle:
+            connection.close()
 
 
 class _TableCopy:
-    """The copy of one table in one transaction under an exported snapshot."""
+    """The copy of one table; `reader` keeps it as it is meanwhile."""
 
-    def __init__(self, session: Session, reader: Catalog, exported: Exported, stream: Stream) -> None:
+    def __init__(self, session: Session, pool: _Pool, reader: Catalog, lsn: int, stream: Stream) -> None:
         self._session = session
+        self._pool = pool
         self._reader = reader
-        self._exported = exported
+        self._lsn = lsn
         self._stream = stream
 
     def run(self) -> Batches:
         """Copy the table, unless its definition has moved on since the snapshot."""
-        reader = self._reader
-        reader.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", doing="starting a snapshot")
-        reader.query(
-            f"SET TRANSACTION SNAPSHOT {quote_literal(self._exported.name)}", doing="joining a snapshot"
-        )
-        table = self._find(reader)
+        table = self._find(self._reader)
         if table is None:
             self._session.ctx.logger.info("{stream} is no longer published", stream=self._stream)
             self._session.progress.set(self._stream, None)
         elif self._lock(table):
             yield from self._copy(table)
-        reader.query("ROLLBACK", doing="ending a snapshot")
 
     def _find(self, catalog: Catalog) -> Table | None:
         tables = self._session.tables(catalog)
@@ -98,23 +129,21 @@ class _TableCopy:
 
         Rows that a later ALTER TABLE or TRUNCATE rewrote are invisible to the snapshot.
         """
-        relations = _relations(self._reader, table)
+        seen = relations(self._reader, table)
         try:
-            for relation, _ in relations:
-                self._reader.query(
-                    f"LOCK TABLE ONLY {quote_stream(relation)} IN ACCESS SHARE MODE", doing="locking a table"
-                )
-        except SchemaError:
-            return False
+            for relation, _ in seen:
+                lock = f"LOCK TABLE ONLY {quote_stream(relation)} IN ACCESS SHARE MODE"
+                self._reader.query(lock, doing="locking a table")
+        except AuthError:
+            raise
+        except FatalError:
+            return False  # it is gone, or has another name
         now = self._find(self._session.catalog)
-        return (
-            now is not None
-            and _definition(now) == _definition(table)
-            and (_relations(self._session.catalog, table) == relations)
-        )
+        same = now is not None and _definition(now) == _definition(table)
+        return same and relations(self._session.catalog, table) == seen
 
     def _copy(self, table: Table) -> Batches:
-        session, lsn = self._session, self._exported.lsn
+        session = self._session
         layout = session.layout(table.columns, table.key)
         yield Batch(
             Kind.SNAPSHOT_BEGIN,
@@ -123,73 +152,31 @@ class _TableCopy:
             key=layout.key_names,
             seq=self._seq(0),
         )
-        for number, part in enumerate(_ranges(self._reader, table), 1):
-            yield from self._copy_range(layout, table, number, part)
-        session.progress.set(self._stream, TableState(table.oid, table.member, lsn, table.columns, table.key))
+        parts = [
+            Part(sql, partial(self._row_seq, number))
+            for number, sql in enumerate(queries(self._reader, table), 1)
+        ]
+        progress, readers = session.progress, session.config.snapshot_readers
+        with Copying(session.ctx, self._pool.lend, layout, parts, readers) as copying:
+            for rows in copying.batches():
+                whole = progress.cut is None
+                yield None if rows is None else Batch.of(self._stream, rows, progress.value(), whole)
+        progress.set(self._stream, TableState(table.oid, table.member, self._lsn, table.columns, table.key))
         yield Batch(
             Kind.SNAPSHOT_END,
             self._stream,
             seq=self._seq(_LAST),
-            position=session.progress.value(),
-            complete=session.progress.cut is None,
+            position=progress.value(),
+            complete=progress.cut is None,
         )
 
-    def _copy_range(self, layout: Layout, table: Table, number: int, part: _Range) -> Batches:
-        rows = Rows(layout)
-        sql = _select(table, part)
-        for row, data in enumerate(self._reader.copy(f"COPY ({sql}) TO STDOUT", "copying a table"), 1):
-            rows.read(self._seq(number << 40 | row), split(data, len(layout.names)), len(data))
-            if len(rows) >= MAX_ROWS or rows.size >= MAX_BYTES:
-                yield self._batch(rows)
-                rows = Rows(layout)
-        yield self._batch(rows) if len(rows) else None
-
-    def _batch(self, rows: Rows) -> Batch:
-        with self._session.ctx.measure("encode"):
-            batch = rows.finish()
-        progress = self._session.progress
-        return Batch.of(self._stream, batch, progress.value(), progress.cut is None)
+    def _row_seq(self, part: int, row: int) -> bytes:
+        return self._seq(part << 40 | row)
 
     def _seq(self, ordinal: int) -> bytes:
-        return pack_seq(self._session.ctx.epoch, self._exported.lsn - 1, ordinal)
+        return pack_seq(self._session.ctx.epoch, self._lsn - 1, ordinal)
 
 
 def _definition(table: Table) -> object:
     """Return what must not have changed since the snapshot."""
-    return (attrs.evolve(table, attributes=()), table.columns)
-
-
-_RELATIONS = """
-SELECT n.nspname, c.relname, c.relfilenode::bigint FROM pg_catalog.pg_class c
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.oid = %s AND c.relkind <> 'p'
-   OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(%s::bigint::oid) WHERE isleaf)
-ORDER BY c.oid
-"""
-
-
-def _relations(catalog: Catalog, table: Table) -> list[tuple[Stream, int]]:
-    """Return the relations that hold a table's rows: itself or its partitions, and their files."""
-    rows = catalog.query(_RELATIONS, table.oid, table.oid, doing="finding a table's files")
-    return [(Stream(row[0], row[1]), row[2]) for row in rows]
-
-
-_BLOCKS = """
-SELECT pg_catalog.pg_relation_size(%s::text::regclass) / b.size, b.size
-FROM (SELECT pg_catalog.current_setting('block_size')::int AS size) b
-"""
-
-
-def _ranges(catalog: Catalog, table: Table) -> Iterator[_Range]:
-    """Cut a table into ranges of blocks; the last has no end, though nothing visible is behind it."""
-    for relation, _ in _relations(catalog, table):
-        ((blocks, size),) = catalog.query(_BLOCKS, quote_stream(relation), doing="measuring a table")
-        step = max(1, _RANGE // size)
-        for first in range(0, max(blocks, 1), step):
-            yield _Range(relation, first, first + step if first + step < blocks else None)
-
-
-def _select(table: Table, part: _Range) -> str:
-    columns = ", ".join(quote_ident(column.name) for column in table.columns)
-    row_filter = f" AND ({table.row_filter})" if table.row_filter else ""
-    return f"SELECT {columns} FROM ONLY {quote_stream(part.relation)} WHERE {part.condition()}{row_filter}"
+    return attrs.evolve(table, attributes=()), table.columns

@@ -4,72 +4,93 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 import attrs
+import pyarrow as pa
 
 from etl_core import (
     Batch,
     Cancelled,
     ConfigError,
     Context,
+    EtlError,
+    Kind,
     Source,
     Stream,
     StreamInfo,
 )
+from etl_postgres_cdc import checks
+from etl_postgres_cdc.catalog import candidates
 from etl_postgres_cdc.config import PostgresCdc
 from etl_postgres_cdc.position import Progress, format_lsn, parse_lsn
+from etl_postgres_cdc.sampling import sample
 from etl_postgres_cdc.session import Session
 from etl_postgres_cdc.snapshot import take
 from etl_postgres_cdc.startup import begin, refresh, resume
 from etl_postgres_cdc.streaming import Streaming
+from etl_postgres_cdc.teardown import teardown
 from etl_postgres_cdc.wal import target
 
 __all__ = ["PostgresSource"]
 
+Batches = Iterator[Batch | None]
+
 
 class PostgresSource(Source):
-    """See the package's README for what it promises."""
+    """Copies tables, then follows their changes; each read has connections of its own."""
 
     def __init__(self, config: PostgresCdc) -> None:
         self._config = config
         self._lock = threading.Lock()
         self._streaming: Streaming | None = None
+        self._ended: Session | None = None
+
+    def check(self, ctx: Context) -> None:
+        """Raise ConfigError with every problem at once, each with the SQL that fixes it."""
+        with closing(Session(self._config, ctx)) as session:
+            checks.check(session)
 
     def streams(self, ctx: Context) -> Sequence[StreamInfo]:
         """List the tables as they are published, or would be, with their columns as of now."""
         with closing(Session(self._config, ctx)) as session:
             tables = session.discover()
-            session.selection.require([table.stream for table in tables], "of the database")
+            if not tables:
+                everything = candidates(session.catalog, lambda _: True)
+                session.selection.require([table.stream for table in everything], "of the database")
             layouts = [(table.stream, session.layout(table.columns, table.key)) for table in tables]
             return [StreamInfo(stream, x.schema, x.key_names, stable_seq=True) for stream, x in layouts]
 
-    def read(self, ctx: Context, resume: Any, until: Any = None) -> Iterator[Batch | None]:
+    def read(self, ctx: Context, resume: Any, until: Any = None) -> Batches:
         """Copy what has no snapshot yet, then follow changes. See `Source.read`."""
+        self._end()
         try:
-            with closing(Session(self._config, ctx)) as session:
+            session = Session(self._config, ctx)
+            with closing(ExitStack()) as ends:
+                ends.callback(session.close)
                 yield from self._read(session, resume, parse_lsn(until["lsn"]) if until else None)
+                ends.pop_all()
+                self._ended = session
         except Cancelled:
             return
 
-    def _read(self, session: Session, value: Any, until: int | None) -> Iterator[Batch | None]:
+    def _read(self, session: Session, value: Any, until: int | None) -> Batches:
         first = value is None
         session.progress = (yield from begin(session)) if first else resume(session, value)
+        yield from _announce(session)
         refresh(session)
         if first and not session.progress.pending:
             yield Batch.progress(session.progress.value())
         yield from take(session)
-        if self._config.snapshot == "only":
-            return
+        if session.streams:
+            yield from self._stream(session, until)
+
+    def _stream(self, session: Session, until: int | None) -> Batches:
         streaming = Streaming(session, until)
         with self._lock:
             self._streaming = streaming
-        try:
-            yield from streaming.run()
-        finally:
-            with self._lock:
-                self._streaming = None
+        yield from streaming.run()
 
     def latest(self, ctx: Context) -> Any:
         """Return the WAL's end as of now; None where only a snapshot is taken."""
@@ -78,12 +99,10 @@ class PostgresSource(Source):
         with closing(Session(self._config, ctx)) as session:
             return {"lsn": format_lsn(target(session.catalog))}
 
-    def ack(self, value: Any) -> None:
-        """Let the server know, from another thread, that it can forget all up to `value`."""
-        lsn = parse_lsn(value["lsn"])
-        with self._lock:
-            if self._streaming:
-                self._streaming.ack(lsn)
+    def sample(self, ctx: Context, stream: Stream, n: int) -> pa.Table:
+        """Return up to `n` rows of a table."""
+        with closing(Session(self._config, ctx)) as session:
+            return sample(session, stream, n)
 
     def resync(self, value: Any, streams: Sequence[Stream]) -> Any:
         """Return the position with these tables waiting for a snapshot."""
@@ -93,3 +112,41 @@ class PostgresSource(Source):
                 raise ConfigError("the table is not one that this pipeline reads", stream=str(stream))
             progress.set(stream, attrs.evolve(progress.tables[stream], snapshot=None))
         return progress.value()
+
+    def ack(self, value: Any) -> None:
+        """Let the server forget all up to `value`."""
+        lsn = parse_lsn(value["lsn"])
+        with self._lock:
+            if self._streaming:
+                self._streaming.ack(lsn)
+
+    def teardown(self, ctx: Context) -> Sequence[str]:
+        """Drop the slot and the publication, where they are ours."""
+        self._end()
+        with closing(Session(self._config, ctx)) as session:
+            return teardown(session)
+
+    def close(self) -> None:
+        """Confirm what became durable after a finite read had ended, then end its connections."""
+        with suppress(EtlError, Cancelled):
+            if self._ended and self._streaming:
+                self._streaming.settle()
+        self._end()
+
+    def _end(self) -> None:
+        with self._lock:
+            self._streaming = None
+        ended, self._ended = self._ended, None
+        if ended:
+            ended.close()
+
+
+def _announce(session: Session) -> Batches:
+    """Say which columns tables have at the position, where the catalog has moved on since."""
+    now = {table.stream: session.layout(table.columns, table.key) for table in session.tables()}
+    for stream, table in session.progress.tables.items():
+        if table.snapshot is None or not table.columns:
+            continue
+        layout = session.layout(table.columns, table.key)
+        if stream not in now or layout != now[stream]:
+            yield Batch(Kind.SCHEMA, stream, schema=layout.schema, key=layout.key_names)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from etl_core import ConfigError, Stream
+from etl_core import ConfigError, RetryableError, Stream
 from etl_postgres_cdc import publication as publications
 from etl_postgres_cdc import slots
 from etl_postgres_cdc.catalog import Table, candidates
+from etl_postgres_cdc.checks import identities
 from etl_postgres_cdc.position import Identity, Progress, TableState, format_lsn
+from etl_postgres_cdc.publication import Publication
 from etl_postgres_cdc.session import Session
 from etl_postgres_cdc.slots import Slot
 from etl_postgres_cdc.wal import wal_end
@@ -20,14 +22,10 @@ RESTART = "set on_slot_lost: resnapshot to copy all tables again, or do it once:
 
 def begin(session: Session) -> Generator[None, None, Progress]:
     """Prepare publication and slot, in this order: the slot must not know a time without the publication."""
+    if not session.streams:
+        return _copy_only(session)
     server = session.identify()
-    found = candidates(session.catalog, lambda _: True)
-    publication = publications.find(session.catalog, session.publication)
-    if publication is None:
-        session.selection.require([table.stream for table in found], "of the database")
-        wanted = [table.stream for table in found if session.selection(table.stream)]
-        publications.create(session.catalog, session.publication, wanted)
-        publication = publications.find(session.catalog, session.publication)
+    publication = publications.find(session.catalog, session.publication) or _publish(session)
     publications.extend(session.catalog, session.publication, session.selection)
     tables = session.tables()
     session.selection.require([table.stream for table in tables], "of the publication")
@@ -37,7 +35,7 @@ def begin(session: Session) -> Generator[None, None, Progress]:
         server.timeline,
         session.slot,
         session.publication,
-        publication.oid if publication else None,
+        publication.oid,
         session.shape,
     )
     progress = Progress(identity, lsn)
@@ -45,6 +43,29 @@ def begin(session: Session) -> Generator[None, None, Progress]:
         first = None if session.config.snapshot == "initial" else lsn
         progress.set(table.stream, TableState(table.oid, table.member, first))
     return progress
+
+
+def _copy_only(session: Session) -> Progress:
+    progress = Progress(Identity("", 0, None, session.config.publication, None, session.shape), 0)
+    tables = session.tables()
+    session.selection.require([table.stream for table in tables], "of the database")
+    for table in tables:
+        progress.set(table.stream, TableState(table.oid, table.member, None))
+    return progress
+
+
+def _publish(session: Session) -> Publication:
+    """Create the publication, unless that would make the owners' own UPDATEs fail."""
+    found = candidates(session.catalog, lambda _: True)
+    session.selection.require([table.stream for table in found], "of the database")
+    wanted = [table for table in found if session.selection(table.stream)]
+    if problems := list(identities(wanted)):
+        raise ConfigError("tables cannot be published", problems=problems)
+    publications.create(session.catalog, session.publication, [table.stream for table in wanted])
+    publication = publications.find(session.catalog, session.publication)
+    if publication is None:
+        raise RetryableError("the publication was dropped while it was prepared")
+    return publication
 
 
 def _slot(session: Session) -> Generator[None, None, int]:
@@ -78,6 +99,8 @@ def _require_usable(session: Session, slot: Slot) -> None:
 def resume(session: Session, value: object) -> Progress:
     """Read a position and verify that the server can serve exactly what comes after it."""
     progress = Progress.parse(value)
+    if not session.streams:
+        return progress
     identity, server = progress.identity, session.identify()
     if identity.slot != session.slot:
         raise session.lost(

@@ -29,6 +29,8 @@ _LONGEST = 0.2
 _PROGRESS = 3.0
 #: Seconds between questions how far the server has read, when the read is to end.
 _ASK = 0.05
+#: Seconds to wait for the server to take the last confirmation.
+_SETTLE = 2.0
 _IN_USE = "55006"
 _LOST = {
     "42704": "the publication did not exist at this point of the WAL",
@@ -78,6 +80,18 @@ class Streaming:
     def ack(self, lsn: int) -> None:
         """Everything up to `lsn` is durable; from any thread."""
         self._feedback.ack(lsn)
+
+    def settle(self) -> None:
+        """Confirm what is durable once the read has ended and its thread with it; waits for a moment.
+
+        Raises RetryableError when the connection did not last.
+        """
+        replication, end = self._session.replication, time.monotonic() + _SETTLE
+        self._feedback.confirm(ask=True)
+        while time.monotonic() < end:
+            replication.wait(end - time.monotonic())
+            if any(isinstance(message, Keepalive) for message in replication.receive()):
+                return
 
     def _explained(self, error: FatalError) -> FatalError:
         """Name what it means when the server cannot decode from here on."""

@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterable, Iterator
 import attrs
 
 from etl_core import Batch, FatalError, Kind, Stream, pack_seq
+from etl_postgres_cdc.copying import MAX_BYTES, MAX_ROWS
 from etl_postgres_cdc.decoder import EPOCH, Rows
 from etl_postgres_cdc.pgoutput import (
     Begin,
@@ -21,7 +22,6 @@ from etl_postgres_cdc.pgoutput import (
 )
 from etl_postgres_cdc.position import Cut
 from etl_postgres_cdc.session import Session
-from etl_postgres_cdc.snapshot import MAX_BYTES, MAX_ROWS
 from etl_postgres_cdc.targets import Target, Targets
 
 __all__ = ["Transactions"]

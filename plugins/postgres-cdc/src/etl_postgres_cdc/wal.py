@@ -5,7 +5,7 @@ from __future__ import annotations
 from etl_postgres_cdc.client import Catalog
 from etl_postgres_cdc.position import parse_lsn
 
-__all__ = ["nudge", "target", "wal_end"]
+__all__ = ["nudge", "position", "target", "wal_end"]
 
 
 def wal_end(catalog: Catalog) -> int:
@@ -21,6 +21,13 @@ def target(catalog: Catalog) -> int:
     lsn = _lsn(catalog, "pg_current_wal_insert_lsn")
     nudge(catalog)
     return lsn
+
+
+def position(catalog: Catalog) -> int:
+    """Return about where the server is; on a standby too."""
+    if catalog.query("SELECT pg_catalog.pg_is_in_recovery()", doing="reading the WAL's end") == [(True,)]:
+        return _lsn(catalog, "pg_last_wal_replay_lsn")
+    return _lsn(catalog, "pg_current_wal_insert_lsn")
 
 
 def nudge(catalog: Catalog) -> None:
