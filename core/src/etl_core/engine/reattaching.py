@@ -16,11 +16,16 @@ __all__ = ["deletes", "in_order", "keys_of", "old_keys", "reattach", "with_reser
 
 def with_reserved(rows: pa.RecordBatch, original: pa.RecordBatch, origin: Sequence[int] | None) -> pa.Table:
     """Return `rows` with the reserved columns of the original rows they came from."""
-    table = pa.Table.from_batches([rows])
-    for name in RESERVED:
-        column = original.column(name)
-        table = table.append_column(name, column if origin is None else column.take(_indices(origin)))
-    return table
+    arrays = [*rows.columns, *_reserved(original, origin).values()]
+    return pa.Table.from_arrays(arrays, names=[*rows.schema.names, *RESERVED])
+
+
+def _reserved(original: pa.RecordBatch, origin: Sequence[int] | None) -> dict[str, pa.Array]:
+    columns = {name: original.column(name) for name in RESERVED}
+    if origin is None:
+        return columns
+    taken = _indices(origin)
+    return {name: column.take(taken) for name, column in columns.items()}
 
 
 def reattach(
@@ -33,8 +38,7 @@ def reattach(
 ) -> pa.RecordBatch:
     """Return transformed rows as a source would have sent them: `schema`, then the reserved columns."""
     key = [field.name for field in old.type]
-    table = with_reserved(rows, original, origin)
-    reserved = {name: table.column(name).combine_chunks() for name in RESERVED}
+    reserved = _reserved(original, origin)
     reserved[OLD_KEY] = old
     if reserved[UNCHANGED].null_count < rows.num_rows:
         names = [sorted(mark) or None for mark in marks or [frozenset()] * rows.num_rows]

@@ -29,7 +29,7 @@ def fold(rows: pa.Table, key: Sequence[str], *, soft: bool = False) -> Iterator[
     if codes.unique:
         yield _marked(rows) if soft else rows
     elif _last_wins(rows, codes, soft):
-        kept = rows.combine_chunks().take(_last_rows(codes.keys))
+        kept = rows.take(_last_rows(codes.keys))
         yield _marked(kept) if soft else kept
     else:
         yield from _fold_in_order(rows, key, codes, soft)
