@@ -1,0 +1,95 @@
+"""What the wheel's PostgreSQL lacks: xml, contrib's types and channel binding, on an installed PostgreSQL.
+
+Where none is found these tests are named as not run, with the reason.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.shop import Shop
+from support.tls import Certificates
+
+from etl_pglib import binaries
+from etl_pglib.embedded import EmbeddedPostgres
+from etl_pglib.testing import Database
+
+pytestmark = pytest.mark.timeout(120)
+
+PASSWORD = "sesame"
+
+
+def programs() -> Path:
+    """The directory of an installed PostgreSQL's programs, the newest that has contrib."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    on_path = shutil.which("postgres")
+    found += [Path(on_path).resolve().parent] if on_path else []
+    for directory in reversed(found):
+        share = Path("/usr/share/postgresql") / directory.parent.name / "extension"
+        near = directory.parent / "share" / "extension"
+        if any((place / "hstore.control").exists() for place in (share, near)):
+            return directory
+    pytest.skip("no installed PostgreSQL with contrib: xml, hstore, citext and channel binding were not run")
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    directory = tmp_path / "certificates"
+    directory.mkdir()
+    return Certificates(directory).create()
+
+
+@pytest.fixture
+def server(
+    tmp_path: Path, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[EmbeddedPostgres]:
+    """An installed server with TLS on; certificate and key lie where its user can read them."""
+    installed = programs()
+    monkeypatch.setattr(binaries, "find", lambda version: installed)
+    hba = ["hostssl all,replication scram_owner 127.0.0.1/32 scram-sha-256"]
+    server = EmbeddedPostgres(tmp_path / "pg", hba=hba, temporary=True)
+    names = ("ssl_cert_file", "ssl_key_file")
+    for name, file in zip(names, certificates.sign("server", "server"), strict=True):
+        copy = Path(shutil.copy(file, server.home / file.name))
+        copy.chmod(0o600)
+        if (owner := binaries.identity()) is not None:
+            os.chown(copy, owner.uid, owner.gid)
+        server.settings[name] = str(copy)
+    server.settings["ssl"] = "on"
+    with server:
+        yield server
+
+
+@pytest.fixture
+def shop(server: EmbeddedPostgres, tmp_path: Path) -> Shop:
+    database = Database("extras", server.create_database("extras"), server)
+    return Shop(database, tmp_path)
+
+
+def test_xml_and_extensions_types_by_a_channel_bound_connection(
+    shop: Shop, certificates: Certificates
+) -> None:
+    shop.database.execute(
+        "create extension hstore; create extension citext",
+        "create table t (id int primary key, x xml, h hstore, c citext, hs hstore[])",
+        f"create role scram_owner superuser login password '{PASSWORD}'",
+    )
+    row = """'<a b="c">é</a>', 'k=>"v w", n=>NULL', 'MiXed', array['a=>1'::hstore]"""
+    wanted = ('<a b="c">é</a>', '"k"=>"v w", "n"=>NULL', "MiXed", ['"a"=>"1"'])
+    shop.database.execute(f"insert into t values (1, {row})")
+    base = shop.database.dsn.replace("postgres@", f"scram_owner:{PASSWORD}@")
+    bound = f"{base}?sslmode=verify-full&sslrootcert={certificates.authority}&channel_binding=require"
+    shop.write(extract={"dsn": bound})
+    shop.once()
+    shop.database.execute(f"insert into t values (2, {row})")
+    shop.once()
+    assert shop.mirror("t") == [(1, *wanted), (2, *wanted)]
+
+
+def test_a_role_without_a_password_cannot_be_channel_bound(shop: Shop) -> None:
+    shop.write(extract={"dsn": f"{shop.database.dsn}?sslmode=require&channel_binding=require"})
+    assert "channel binding" in shop.once(expect=2)

@@ -1,0 +1,62 @@
+"""A pipeline over TLS: both of its kinds of connections verify the server and show a certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.shop import Shop
+from support.tls import Certificates, TlsProxy
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    directory = tmp_path / "certificates"
+    directory.mkdir()
+    return Certificates(directory).create()
+
+
+@pytest.fixture
+def proxy(shop: Shop, certificates: Certificates) -> Iterator[TlsProxy]:
+    with TlsProxy.before(("127.0.0.1", shop.database.server.port), certificates) as proxy:
+        yield proxy
+
+
+def dsn(shop: Shop, proxy: TlsProxy, **options: object) -> str:
+    base = f"host=127.0.0.1 port={proxy.port} user=postgres dbname={shop.database.name}"
+    return " ".join([base, *(f"{name}='{value}'" for name, value in options.items())])
+
+
+def test_snapshot_and_stream_through_verified_tls(
+    shop: Shop, proxy: TlsProxy, certificates: Certificates
+) -> None:
+    certificate, key = certificates.sign("client", "postgres")
+    trust = {"sslmode": "verify-full", "sslrootcert": certificates.authority}
+    shop.write(extract={"dsn": dsn(shop, proxy, **trust, sslcert=certificate, sslkey=key)})
+    shop.once()
+    before = proxy.handshakes
+    shop.database.execute("update orders set total = 0 where id < 50", "delete from orders where id = 60")
+    shop.once()
+    shop.assert_equal()
+    assert before >= 2
+    assert proxy.handshakes >= before + 2
+
+
+def test_a_certificate_that_is_missing_or_of_another_authority(
+    shop: Shop, proxy: TlsProxy, certificates: Certificates, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    stranger = Certificates(other).create()
+    for options in (
+        {"sslmode": "verify-full", "sslrootcert": stranger.authority},
+        {"sslmode": "verify-full", "sslrootcert": certificates.authority, "sslcert": "/no/such"},
+        {"sslmode": "verify-full", "sslrootcert": "/no/such"},
+    ):
+        shop.write(extract={"dsn": dsn(shop, proxy, **options)})
+        printed = shop.once(expect=2)
+        assert "TLS could not be set up" in printed
+        assert "sslrootcert" in printed
