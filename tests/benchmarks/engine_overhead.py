@@ -2,10 +2,11 @@
 
 Usage: python tests/benchmarks/engine_overhead.py [--batches N] [--rounds N] [--json]
 
-Both sides move the same prepared batch of 65,536 rows. The bare loop iterates the source and hands each batch to the
-destination, in one thread per pipeline. Runs alternate: bare loop, engine, bare loop again. The two bare loops
-are the control: what they differ by is noise, and no difference below it means anything. Figures are
-medians over the rounds, per batch and pipeline: wall time, and CPU time of the whole process.
+Both sides move the same prepared batch of 65,536 rows. The bare loop iterates the source and hands each
+batch to the destination, in one thread per pipeline. Runs alternate: bare loop, engine, bare loop again.
+The two bare loops are the control: what they differ by is noise, and no difference below it means
+anything. Figures are medians over the rounds, per batch and pipeline: wall time, and CPU time of the
+whole process.
 """
 
 from __future__ import annotations
