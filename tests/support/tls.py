@@ -42,7 +42,13 @@ class Certificates:
         extensions = self.directory / "extensions"
         extensions.write_text("subjectAltName=IP:127.0.0.1\n")
         self._openssl("req", *self._request(name, subject), "-out", request)
-        issuer = ["-CA", self.authority, "-CAkey", self.directory / "ca.key", "-CAcreateserial"]
+        issuer: list[str | Path] = [
+            "-CA",
+            self.authority,
+            "-CAkey",
+            self.directory / "ca.key",
+            "-CAcreateserial",
+        ]
         self._openssl("x509", "-req", "-in", request, *issuer, "-extfile", extensions, "-out", certificate)
         return certificate, self.directory / f"{name}.key"
 
