@@ -88,4 +88,6 @@ def _default(attribute: Any) -> str:
     if attribute.default is attrs.NOTHING:
         return "required"
     default = default_of(attribute)
+    if isinstance(default, bool):
+        return str(default).lower()
     return "" if default is None or default == [] else str(default)

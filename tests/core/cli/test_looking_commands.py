@@ -1,0 +1,171 @@
+"""Commands that look: plugins, settings, schema, check, discover, preview, status, state show."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from etl_core.cli.app import COMMANDS
+
+Document = Callable[..., Path]
+Run = Callable[..., Result]
+Install = Callable[..., None]
+
+
+@pytest.mark.usefixtures("toy")
+def test_list_plugins_shows_what_each_offers_and_what_is_broken(run: Run, install: Install) -> None:
+    install("etl-bad", "raise RuntimeError('no licence')")
+    lines = [line.split(maxsplit=5) for line in run("list-plugins").stdout.splitlines()]
+    assert ["extract", "toy", "active", "etl-toy", "1.0", "Counts."] in lines
+    assert ["-", "bad", "broken", "etl-bad", "1.0", "RuntimeError: no licence"] in lines
+    listed = {one["plugin"]: one for one in json.loads(run("list-plugins", "--json").stdout)}
+    assert listed["bad"]["status"] == "broken"
+    assert {"section": "destination", "name": "lines", "summary": "Lines in a file."} in listed["toy"][
+        "connectors"
+    ]
+
+
+@pytest.mark.usefixtures("toy")
+def test_no_plugins_leaves_what_comes_with_the_core(run: Run) -> None:
+    listed = json.loads(run("--no-plugins", "list-plugins", "--json").stdout)
+    assert {one["plugin"]: one["status"] for one in listed}["toy"] == "blocked"
+    assert all(one["status"] == "active" for one in listed if one["distribution"] == "etl-core")
+
+
+@pytest.mark.usefixtures("toy")
+def test_describe_shows_every_setting(run: Run) -> None:
+    text = run("describe", "toy").stdout
+    assert "extract: toy   (etl-toy 1.0)" in text
+    rows = [line.split(maxsplit=3) for line in text.splitlines()]
+    assert ["rows", "whole", "number", "3        How many."] in rows
+    assert ["endless", "true", "|", "false  false    Go on."] in rows
+    [described] = json.loads(run("describe", "lines", "--json").stdout)
+    assert described["settings"]["required"] == ["path"]
+    assert "no settings" in run("describe", "same").stdout
+    assert json.loads(run("describe", "hello", "--json").stdout)[0]["settings"] is None
+    assert "Greets." in run("describe", "hello").stdout
+
+
+@pytest.mark.usefixtures("toy")
+def test_describe_of_something_else_suggests(run: Run, install: Install) -> None:
+    missing = run("describe", "tory")
+    assert (missing.exit_code, "did you mean toy?" in missing.stderr) == (3, True)
+    install("etl-bad", "raise RuntimeError('no licence')")
+    broken = run("describe", "bad")
+    assert (broken.exit_code, "no licence" in broken.stderr) == (3, True)
+
+
+@pytest.mark.usefixtures("toy")
+def test_schema_covers_every_section_and_installed_connector(run: Run) -> None:
+    schema = json.loads(run("schema").stdout)
+    uses = [one["properties"]["use"]["const"] for one in schema["properties"]["extract"]["oneOf"]]
+    assert "toy" in uses
+    assert schema["properties"]["transform"]["items"]["oneOf"]
+
+
+def test_check_says_ok_for_each_part(run: Run, document: Document) -> None:
+    path = document("shop", transform=[{"use": "same"}])
+    done = run("check", path)
+    assert done.exit_code == 0, done.output
+    assert [line.strip() for line in done.stdout.splitlines()] == [
+        f"{path}: shop",
+        "source: ok",
+        "transform 1: ok",
+        "destination: ok",
+        "state: ok",
+    ]
+
+
+def test_check_looks_at_every_file_whatever_is_wrong_with_one(run: Run, document: Document) -> None:
+    wrong, good = document("wrong", extract={"rosw": 1}), document("good")
+    locked = document("locked", extract={"fail": "auth"})
+    done = run("check", locked, wrong, good)
+    assert done.exit_code == 1
+    assert "source: failed: the login failed (user=toy)\n  ask for another password" in done.stdout
+    assert "did you mean rows?" in done.stderr
+    assert f"{good}: good" in done.stdout
+    assert run("check", wrong, locked).exit_code == 2
+    listed = json.loads(run("check", locked, wrong, good, "--json").stdout)
+    assert [one["ok"] for one in listed] == [False, False, True]
+    assert listed[1]["error"]["problems"][0]["path"] == "extract.rosw"
+    assert listed[0]["document"] == str(locked)
+
+
+def test_a_password_is_printed_nowhere(run: Run, document: Document, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PW", "hunter2")
+    right = document("right", extract={"password": "${PW}", "fail": "auth"})
+    wrong = document("wrong", extract={"password": "${PW}", "rows": "${PW}", "endless": "${PW}"})
+    for path in (right, wrong):
+        for command in ("check", "run"):
+            for option in ("--debug", "-v", "--json"):
+                done = run(command, path, option)
+                assert done.exit_code in (1, 2)
+                assert "hunter2" not in done.output
+    assert "the value of ${PW}" in run("check", wrong).stderr
+
+
+def test_discover_lists_streams_with_columns_and_keys(run: Run, document: Document) -> None:
+    path = document("shop")
+    assert run("discover", path).stdout.splitlines() == [
+        "public.numbers   (key: id)",
+        "  id    int64 not null",
+        "  name  string",
+    ]
+    [stream] = json.loads(run("discover", path, "--json").stdout)
+    assert (stream["stream"], stream["key"]) == ("public.numbers", ["id"])
+    assert stream["columns"][0] == {"name": "id", "type": "int64", "nullable": False}
+
+
+def test_preview_shows_rows_and_cuts_long_values(run: Run, document: Document) -> None:
+    path = document("shop", transform=[{"use": "same"}])
+    lines = run("preview", path, "--rows", "2").stdout.splitlines()
+    assert lines[0] == "public.numbers   (2 rows)"
+    assert lines[1].split() == ["id", "name"]
+    assert lines[2].split() == ["0", "x" * 37 + "..."]
+    assert lines[3].split() == ["1"]
+    rows = json.loads(run("preview", path, "--rows", "1", "--json", "--streams", "public.*").stdout)
+    assert rows == {"public.numbers": [{"id": 0, "name": "x" * 60}]}
+    none = run("preview", path, "--streams", "private.*")
+    assert (none.exit_code, "no stream fits" in none.stderr) == (2, True)
+
+
+def test_status_and_state_show_tell_where_a_pipeline_stands(run: Run, document: Document) -> None:
+    path = document("shop")
+    assert run("status", path).stdout.splitlines()[1].split() == ["shop", "no", "never", "0", "-"]
+    assert run("state", "show", path).stdout == "shop has no saved position\n"
+    run("run", path)
+    [status] = json.loads(run("status", path, "--json").stdout)
+    assert (status["holder"], status["dead_letters"], status["position"]["value"]) == (None, 0, 3)
+    header, newest = run("state", "show", path).stdout.splitlines()
+    assert header.split() == ["SAVED", "EPOCH", "N", "VALUE"]
+    assert newest.split()[0] == status["saved_at"]
+    assert json.loads(run("state", "show", path, "--json").stdout)[0]["position"]["value"] == 3
+
+
+def test_help_of_every_command_is_there(run: Run) -> None:
+    overview = run("--help").stdout
+    for name in COMMANDS:
+        assert f"\n  {name} " in overview
+        done = run(name, "--help")
+        assert done.exit_code == 0
+        assert "Usage:" in done.stdout
+
+
+def test_looking_at_plugins_and_help_load_nothing_heavy() -> None:
+    heavy = {"pyarrow", "duckdb", "psycopg", "rich", "yaml", "cattrs", "loguru", "tenacity"}
+    for arguments in (["--help"], ["list-plugins"], ["list-plugins", "--json"]):
+        program = (
+            "import atexit, sys, json\n"
+            "loaded = lambda: sorted({name.split('.')[0] for name in sys.modules})\n"
+            "atexit.register(lambda: print(json.dumps(loaded()), file=sys.stderr))\n"
+            f"sys.argv[1:] = {arguments!r}\n"
+            "from etl_core.cli import main; main()"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert not heavy & set(json.loads(done.stderr)), arguments
