@@ -8,7 +8,7 @@ from etl_core import Rejected, Stream
 from etl_duckdb.client import INCOMING, Database
 from etl_duckdb.incoming import readable, split
 from etl_duckdb.target import Target
-from etl_duckdb.types import sql_type, stored
+from etl_duckdb.types import sql_type
 
 __all__ = ["fitting"]
 
@@ -26,16 +26,19 @@ def fitting(db: Database, stream: Stream, table: Target, rows: pa.Table) -> tupl
 
 
 def _differing(table: Target, rows: pa.Schema) -> list[tuple[int, str]]:
+    """Return the columns, as places in the table with their names, whose types are not the table's."""
     pairs = ((place, rows.field(index)) for place, index in enumerate(table.meet(rows)) if index is not None)
     return [
-        (place, field.name) for place, field in pairs if stored(field.type) != table.columns.field(place).type
+        (place, field.name)
+        for place, field in pairs
+        if table.sql_type(place) not in {None, sql_type(field.type)}
     ]
 
 
 def _misfits(db: Database, table: Target, place: int, column: pa.ChunkedArray) -> pa.Array:
     numbers = pa.array(range(len(column)), pa.int64())
-    kept, given = table.columns.field(place).type, sql_type(column.type)
-    try_cast = f"TRY_CAST(TRY_CAST(r0 AS {sql_type(kept)}) AS {given})"
+    given = sql_type(column.type)
+    returned = f"TRY_CAST(TRY_CAST(r0 AS {table.sql_type(place)}) AS {given})"
     with db.incoming(readable(pa.table([column, numbers], ["value", "n"]))):
-        found = db.rows(f"SELECT r1 FROM {INCOMING} WHERE {try_cast} IS DISTINCT FROM CAST(r0 AS {given})")
+        found = db.rows(f"SELECT r1 FROM {INCOMING} WHERE {returned} IS DISTINCT FROM CAST(r0 AS {given})")
     return pa.array([row[0] for row in found], pa.int64())
