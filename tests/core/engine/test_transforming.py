@@ -132,7 +132,7 @@ class TestRows:
         given = batch(row("i", 1), row("u", 2))
         rows, _ = chain_of(upper()).apply(given)
         for column in ("id", "body", OP, SEQ):
-            before, after = given.rows.column(column), rows.column(column)  # type: ignore[union-attr]
+            before, after = given.rows.column(column), rows.column(column)
             assert [b and b.address for b in after.buffers()] == [b and b.address for b in before.buffers()]
 
     def test_transforms_see_data_columns_only_and_no_deletes(self) -> None:
