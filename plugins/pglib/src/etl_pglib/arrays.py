@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 
 import pyarrow as pa
 
@@ -65,6 +66,7 @@ def _quoted(body: str, delimiter: str) -> list[str | None]:
     return found
 
 
+@cache
 def _token(delimiter: str) -> re.Pattern[str]:
     mark = re.escape(delimiter)
     return re.compile(rf'(?:"((?:[^"\\]|\\.)*)"|([^"{{}}\\{mark}]+))({mark}|\Z)', re.DOTALL)

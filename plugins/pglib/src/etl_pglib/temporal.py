@@ -9,6 +9,7 @@ A finite timestamp at or above it (294247-01-10 04:00:54.775807) raises ValueErr
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable
 
 import pyarrow as pa
@@ -24,6 +25,8 @@ _INT64_MAX = 2**63 - 1
 _INT32_MAX = 2**31 - 1
 _DAY = 86_400_000_000
 
+_MONTHS_DAYS_NANOS = struct.Struct("=iiq")
+_NO_INTERVAL = bytes(_MONTHS_DAYS_NANOS.size)
 _DATE = re.compile(r"(\d{4,})-(\d\d)-(\d\d)( BC)?", re.ASCII)
 _STAMP = re.compile(
     r"(?P<date>\d{4,}-\d\d-\d\d) (?P<time>\d\d:\d\d:\d\d(?:\.\d{1,6})?)"
@@ -32,7 +35,7 @@ _STAMP = re.compile(
 )
 _INTERVAL = re.compile(
     r"(?:([+-]?\d+) years? ?)?(?:([+-]?\d+) mons? ?)?(?:([+-]?\d+) days? ?)?"
-    r"(?:([+-]?)(\d+):(\d\d):(\d\d)(?:\.(\d{1,6}))?)?",
+    r"(?:([+-]?)(\d+:\d\d:\d\d(?:\.\d{1,6})?))?",
     re.ASCII,
 )
 
@@ -64,7 +67,10 @@ def times(values: Values) -> pa.Array:
 
 def intervals(values: Values) -> pa.Array:
     """Return months, days and nanoseconds; more than 292 years in hours, or infinity, raises."""
-    return _each(values, _interval, pa.month_day_nano_interval())
+    packed = b"".join([_NO_INTERVAL if value is None else _interval(value) for value in values])
+    validity = pa.array(values, pa.string()).is_valid().buffers()[1]
+    buffers = [validity, pa.py_buffer(packed)]
+    return pa.Array.from_buffers(pa.month_day_nano_interval(), len(values), buffers)
 
 
 def _timestamps(values: Values, type: pa.DataType, read: Callable[[str], int]) -> pa.Array:
@@ -140,11 +146,12 @@ def _offset(zone: str | None) -> int:
     return ((parts[0] * 60 + parts[1]) * 60 + parts[2]) * (-1_000_000 if zone[0] == "-" else 1_000_000)
 
 
-def _interval(text: str) -> pa.MonthDayNano:
+def _interval(text: str) -> bytes:
     match = _INTERVAL.fullmatch(text)
     if not match or not text:
         raise ValueError("not a finite interval")
-    years, months, days, sign, hours, minutes, seconds, fraction = match.groups(default="")
-    micros = _micros(f"{hours or 0}:{minutes or 0}:{seconds or 0}.{fraction}")
-    nanos = -micros * 1000 if sign == "-" else micros * 1000
-    return pa.MonthDayNano([int(years or 0) * 12 + int(months or 0), int(days or 0), nanos])
+    years, months, days, sign, time = match.groups()
+    nanos = (_micros(time) * 1000 if time else 0) * (-1 if sign == "-" else 1)
+    if abs(nanos) > _INT64_MAX:
+        raise ValueError("interval out of range")
+    return _MONTHS_DAYS_NANOS.pack(int(years or 0) * 12 + int(months or 0), int(days or 0), nanos)
