@@ -1,7 +1,8 @@
 """What this connector keeps for itself, in the schema `_etl` of the same file.
 
 No index and no constraint: only one process can write the file, within it `claim` is called under a lock,
-and DuckDB fails the second of two transactions that update one row of `_etl.pipelines`.
+and DuckDB fails the second of two transactions that update one column of one row: that is why a commit
+writes the fence it requires.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ def claim(db: Database, pipeline: str, fence: str) -> None:
 def advance(db: Database, pipeline: str, fence: str, position: Position | None) -> None:
     """Put the position into the open transaction. Raises StateError when the fence is another's."""
     changed = db.run(
-        f"UPDATE {db.control}.pipelines SET position = ? WHERE pipeline = ? AND fence = ?",
-        [position and json.dumps(position.to_json()), pipeline, fence],
+        f"UPDATE {db.control}.pipelines SET position = ?, fence = ? WHERE pipeline = ? AND fence = ?",
+        [position and json.dumps(position.to_json()), fence, pipeline, fence],
     )
     if changed != 1:
         raise StateError(

@@ -92,16 +92,23 @@ class DuckDBDestination(Destination):
             return None
         known = control.kept(db, stream)
         ours = {fold(name) for name in known.control}
-        columns = pa.schema([field for field in found.columns if fold(field.name) not in ours])
-        extra = pa.schema([field for field in found.columns if fold(field.name) in ours])
+        required = target.never_null(db, stream)
+        fields = [field.with_nullable(fold(field.name) not in required) for field in found.columns]
+        columns = pa.schema([field for field in fields if fold(field.name) not in ours])
+        extra = pa.schema([field for field in fields if fold(field.name) in ours])
         return TableSchema(stream, columns, known.key, extra, known.seq)
 
     def ensure(self, table: TableSchema, changes: Sequence[Change]) -> None:
         """Create the table, or apply the changes, also to the stream's staged rows."""
+        if not self._db().in_transaction:
+            # Committed at once: in open transactions, two pipelines that make one schema would conflict.
+            with _OPENING:
+                tables.create_schema(self._db(), table.stream)
         with self._step() as db:
             known = control.kept(db, table.stream)
             found = target.find(db, table.stream)
             if found is None:
+                tables.create_schema(db, table.stream)
                 tables.create(db, table)
             elif changes and table.seq and known.seq and table.seq <= known.seq:
                 return

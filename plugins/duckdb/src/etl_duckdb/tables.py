@@ -11,6 +11,7 @@ from etl_core import (
     DropColumn,
     RenameColumn,
     SchemaError,
+    Stream,
     TableSchema,
     WidenColumn,
 )
@@ -18,13 +19,18 @@ from etl_duckdb.client import INCOMING, Database
 from etl_duckdb.incoming import readable
 from etl_duckdb.names import fold, located, quote
 from etl_duckdb.target import Target, read
-from etl_duckdb.types import sql_type
+from etl_duckdb.types import sql_type, stored
 
-__all__ = ["apply", "create"]
+__all__ = ["apply", "create", "create_schema"]
+
+
+def create_schema(db: Database, stream: Stream) -> None:
+    """Create the schema of a stream's table where it is missing."""
+    db.run(f"CREATE SCHEMA IF NOT EXISTS {quote(db.catalog)}.{quote(located(stream)[0])}")
 
 
 def create(db: Database, table: TableSchema) -> None:
-    """Create a table, and its schema where it is missing. Every column may hold NULL."""
+    """Create a table; every column may hold NULL."""
     schema, name = located(table.stream)
     wanted = [*table.columns, *(table.control or ())]
     if len({fold(field.name) for field in wanted}) < len(wanted):
@@ -34,9 +40,7 @@ def create(db: Database, table: TableSchema) -> None:
             stream=str(table.stream),
         )
     columns = ", ".join(f"{quote(field.name)} {sql_type(field.type)}" for field in wanted)
-    where = f"{quote(db.catalog)}.{quote(schema)}"
-    db.run(f"CREATE SCHEMA IF NOT EXISTS {where}")
-    db.run(f"CREATE TABLE {where}.{quote(name)} ({columns})")
+    db.run(f"CREATE TABLE {quote(db.catalog)}.{quote(schema)}.{quote(name)} ({columns})")
 
 
 def apply(db: Database, name: str, change: Change) -> None:
@@ -85,6 +89,11 @@ def _make_room(db: Database, table: Target, name: str, but: str | None = None) -
 def _widen(db: Database, table: Target, change: WidenColumn) -> None:
     """Change a column's type. Values that the new type cannot hold are an error, unless sent again."""
     column, wider = quote(change.name), sql_type(change.type)
+    if change.nulls:
+        db.run(f"ALTER TABLE {table.name} ALTER COLUMN {column} DROP NOT NULL")
+    place = table.place(change.name)
+    if place is not None and table.columns.field(place).type == stored(change.type):
+        return
     if change.rewrites:
         converted = f"TRY_CAST({column} AS {wider})"
     else:

@@ -12,7 +12,7 @@ from etl_duckdb.client import Database
 from etl_duckdb.names import fold, located, quote
 from etl_duckdb.types import sql_type, stored
 
-__all__ = ["Target", "exists", "find", "read"]
+__all__ = ["Target", "exists", "find", "never_null", "read"]
 
 
 @frozen
@@ -68,6 +68,17 @@ def find(db: Database, stream: Stream) -> Target | None:
     if not exists(db, schema, table):
         return None
     return read(db, f"{quote(db.catalog)}.{quote(schema)}.{quote(table)}")
+
+
+def never_null(db: Database, stream: Stream) -> frozenset[str]:
+    """Return the columns of a stream's table that take no NULL, as others made it; names folded."""
+    schema, table = located(stream)
+    rows = db.rows(
+        "SELECT column_name FROM duckdb_columns() WHERE database_name = ? AND NOT is_nullable"
+        " AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)",
+        [db.catalog, schema, table],
+    )
+    return frozenset(fold(row[0]) for row in rows)
 
 
 def read(db: Database, name: str) -> Target:
