@@ -10,6 +10,8 @@ import pytest
 from attrs import frozen
 from support.shop import Shop
 
+from etl_pglib.testing import Database, drop_database
+
 pytestmark = pytest.mark.timeout(120)
 
 UUID = "6b86b273-ff34-4ce1-9d6b-804eff5a3f57"
@@ -178,3 +180,27 @@ def test_a_value_without_a_place_stops_the_stream_where_it_is(pg: Any, tmp_path:
     shop.write(extract={"as_text": ["numeric"]})
     shop.once()
     assert shop.mirror("t") == [(0, "7.00"), (1, "NaN")]
+
+
+def test_another_encoding_and_settings_of_the_role_change_nothing(pg: Any, tmp_path: Path) -> None:
+    name = f"{pg.name}_latin1"
+    pg.execute(f"create database {name} encoding 'LATIN1' locale 'C' template template0")
+    try:
+        database = Database(name, pg.server.dsn_of(name), pg.server)
+        database.execute(
+            f"alter database {name} set datestyle = 'SQL, DMY'",
+            f"alter database {name} set timezone = 'Asia/Kolkata'",
+            f"alter database {name} set bytea_output = 'escape'",
+            f"alter database {name} set intervalstyle = 'iso_8601'",
+            "create table t (id int primary key, s text, t timestamptz, b bytea, i interval, d date)",
+        )
+        row = "chr(223) || chr(233), '2024-03-04 05:06:07Z', '\\xff', '1 mon 2 days', '2024-03-04'"
+        shop = Shop(database, tmp_path).write()
+        for key in (1, 2):
+            database.execute(f"insert into t values ({key}, {row})")
+            shop.once()
+        with duckdb.connect(str(shop.file), read_only=True) as connection:
+            rows = connection.execute("select columns(* exclude id)::varchar from public.t").fetchall()
+        assert rows == [("ßé", "2024-03-04 05:06:07+00", "\\xFF", "1 month 2 days", "2024-03-04")] * 2
+    finally:
+        drop_database(pg.server, name)
