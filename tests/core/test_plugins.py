@@ -6,8 +6,10 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from textwrap import dedent
 
 import pytest
+
 from etl_core import plugins
 from etl_core.errors import PluginError
 from etl_core.plugins import Plugins, PluginStatus, Status
@@ -117,6 +119,11 @@ BROKEN |= {
     "has no config class": (REGISTER.format("Registration('x', dict, 'a:C')"), "is not an attrs class"),
     "has a strange name": (REGISTER.format("Registration('x y', Config, 'a:C')"), "is not made of letters"),
     "has no factory": (REGISTER.format("Registration('x', Config, 'a.b')"), "the factory of x"),
+    "has types nobody knows": (
+        "from __future__ import annotations\n"
+        + dedent(REGISTER).replace("schema: str", "path: Unheard").format("Registration('x', Config, 'a:C')"),
+        "types that cannot be resolved: name 'Unheard'",
+    ),
     "registers twice": (
         REGISTER.replace("schema", "path").format(
             "Registration('x', Config, 'a:C'), Registration('x', Config, 'a:D')"
@@ -150,7 +157,7 @@ def test_a_plugin_for_another_contract_is_incompatible(install: Install) -> None
     found = Plugins.discover()
     status = status_of("new", found)
     assert (status.status, status.api) == (Status.INCOMPATIBLE, 99)
-    with pytest.raises(PluginError, match="status=incompatible.*API 99"):
+    with pytest.raises(PluginError, match=r"status=incompatible.*API 99"):
         found.find("extract", "new")
 
 

@@ -9,8 +9,9 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-import etl_core
 import pytest
+
+import etl_core
 
 #: Modules whose whole `__all__` is public.
 WHOLE = ("model", "schema", "interfaces", "config", "result", "errors")

@@ -6,7 +6,7 @@ import enum
 import re
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint
-from typing import Any
+from typing import Any, get_type_hints
 
 import attrs
 import pluggy
@@ -170,6 +170,10 @@ def _check_registration(section: str, registration: Registration) -> None:
         return
     if not isinstance(config, type) or not attrs.has(config):
         raise _Invalid(f"the config of {name} is not an attrs class")
+    try:
+        get_type_hints(config)
+    except NameError as error:
+        raise _Invalid(f"the settings of {name} have types that cannot be resolved: {error}") from error
     if taken := {attribute.alias for attribute in attrs.fields(config)} & ENGINE_KEYS[section]:
         raise _Invalid(
             f"{name} has settings whose names the engine uses: {', '.join(sorted(map(str, taken)))}"

@@ -10,8 +10,8 @@ from typing import Any
 from etl_core.config import ENGINE_KEYS
 from etl_core.connectors import Connectors, Part, TransformStep
 from etl_core.document import Document, Section, read, structure
+from etl_core.document.fields import keys_of, unknown_keys
 from etl_core.document.problems import Found, Invalid, Problems
-from etl_core.document.structure import keys_of, unknown_keys
 from etl_core.errors import EtlError, PluginError
 from etl_core.hookspecs import Registration
 from etl_core.plugins import Plugins, installed

@@ -20,6 +20,7 @@ from etl_core.errors import (
     RejectedRowsError,
     RetryableError,
 )
+from etl_core.plugins import Plugins, PluginStatus
 
 Document = Callable[..., Path]
 Run = Callable[..., Result]
@@ -118,9 +119,31 @@ def test_an_error_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def test_an_error_as_a_log_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(PluginError("missing", "install it", name="x"), log_format="json") == 3
+    assert json.loads(capsys.readouterr().err) == {
+        "level": "ERROR",
+        "type": "PluginError",
+        "exit_code": 3,
+        "message": "missing",
+        "hint": "install it",
+        "facts": {"name": "x"},
+    }
+
+
+def test_an_interrupt_anywhere_exits_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(self: Plugins) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PluginStatus, "to_json", interrupt)
+    done = run("list-plugins", "--json")
+    assert (done.exit_code, done.stderr[:9]) == (130, "cancelled")
+
+
 def test_an_error_for_programs() -> None:
     error = ConfigError("wrong", problems=[Problem("a.b", "bad")], table="t", nothing=None)
     assert as_json(PipelineError("shop", error)) == {
+        "pipeline": "shop",
         "type": "ConfigError",
         "exit_code": 2,
         "message": "wrong",

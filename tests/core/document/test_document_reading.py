@@ -179,6 +179,15 @@ def test_variables_come_from_the_environment_before_dotenv(tmp_path: Path) -> No
     assert document(path).load_settings.batch == BatchPolicy(7)
 
 
+def test_a_mapping_reads_no_dotenv_of_wherever_it_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("NAME=from-file\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert "NAME is not set" in problems(with_(pipeline="${NAME}"))[0]
+    assert document(with_(pipeline="${NAME}", base_directory=".")).pipeline == "from-file"
+
+
 def test_the_process_environment_is_used_when_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ETL_TEST_NAME", "seen")
     assert read(with_(pipeline="${ETL_TEST_NAME}")).document().pipeline == "seen"

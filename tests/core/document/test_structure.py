@@ -17,7 +17,7 @@ from etl_core.config import Duration, SchemaPolicy, Secret, Size, setting
 from etl_core.document.expand import Expanded
 from etl_core.document.problems import Invalid, show
 from etl_core.document.structure import partly, structure
-from etl_core.errors import ConfigError, Problem
+from etl_core.errors import ConfigError, PluginError, Problem
 
 BASE = Path("/base")
 
@@ -268,6 +268,18 @@ def test_what_a_class_itself_refuses_is_a_problem() -> None:
     assert wrong(Related, name="type") == [("", "TypeError", None)]
 
 
+def test_what_a_validator_quotes_from_a_variable_is_not_shown() -> None:
+    assert wrong(Inner, size=Expanded.of("0", "${SIZE}")) == [("size", "must be > ${SIZE}: ${SIZE}", None)]
+
+    @attrs.frozen
+    class Listed:
+        names: Sequence[str] = attrs.field(default=(), converter=numbers)
+
+    assert wrong(Listed, names=["1", Expanded.of("hunter2", "${PW}"), Expanded.of("", "${E}")]) == [
+        ("", "invalid literal for int() with base 10: '${PW}'", None)
+    ]
+
+
 def test_partly_keeps_what_is_right() -> None:
     values, found = partly({"text": "a", "whole": "b"}, Everything, BASE)
     assert values["text"] == "a"
@@ -282,8 +294,12 @@ def test_a_type_that_no_document_can_hold_is_the_plugins_fault(kind: Any) -> Non
         value: Any
 
     Odd.__annotations__["value"] = kind
-    with pytest.raises(TypeError, match="a setting cannot be of type"):
+    with pytest.raises(PluginError, match="of a type that no document can hold"):
         structure({"value": 1}, Odd, BASE)
+
+
+def numbers(values: Sequence[str]) -> Sequence[str]:
+    return [str(int(one)) for one in values]
 
 
 @attrs.frozen

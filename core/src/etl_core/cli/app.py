@@ -9,9 +9,8 @@ from typing import Any
 
 import click
 
-from etl_core.cli.failures import report
-from etl_core.cli.options import common
-from etl_core.errors import Cancelled, EtlError, PluginError
+from etl_core.cli.options import common, settings
+from etl_core.errors import Cancelled, PluginError
 from etl_core.plugins import LOAD, installed
 
 __all__ = ["COMMANDS", "App", "app"]
@@ -69,12 +68,12 @@ class App(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (EtlError, Cancelled) as error:
-            ctx.exit(report(error, debug=ctx.obj.debug))
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
-        except Exception as error:  # noqa: BLE001 - the user gets one line, and a traceback on request
-            ctx.exit(report(error, debug=ctx.obj.debug))
+        except KeyboardInterrupt:
+            ctx.exit(settings().report(Cancelled()))
+        except (Exception, Cancelled) as error:  # noqa: BLE001 - whatever it is, the user gets words
+            ctx.exit(settings().report(error))
 
 
 def _plugin_command(name: str) -> click.Command | None:

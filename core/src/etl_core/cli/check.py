@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from etl_core.cli.failures import as_json as error_as_json
-from etl_core.cli.failures import report
 from etl_core.cli.opening import opened
 from etl_core.cli.options import common, documents, json_output, settings
 from etl_core.cli.output import print_json
@@ -37,7 +36,7 @@ def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> None:
         try:
             result = _check(file)
         except EtlError as error:
-            codes.append(report(error, debug=settings().debug))
+            codes.append(settings().report(error))
             listed.append({"document": str(file), "ok": False, "error": error_as_json(error)})
             continue
         codes.append(0 if result.ok else 1)

@@ -69,7 +69,7 @@ def _rows(config: type[Any], prefix: str) -> Iterator[tuple[str, str, str, str]]
     """Yield each setting; those of nested classes under dotted names."""
     import attrs
 
-    from etl_core.document.structure import hints_of, keys_of
+    from etl_core.document.fields import hints_of, keys_of
     from etl_core.document.words import type_text
 
     for key, attribute in keys_of(config).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +20,11 @@ def exit_code(error: BaseException) -> int:
     return int(error.exit_code) if isinstance(error, EtlError | Cancelled) else 1
 
 
-def report(error: BaseException, *, debug: bool = False) -> int:
+def report(error: BaseException, *, debug: bool = False, log_format: str = "human") -> int:
     """Say on stderr what happened and what to do; return the exit code."""
+    if log_format == "json":
+        click.echo(json.dumps({"level": "ERROR", **as_json(error)}), err=True)
+        return exit_code(error)
     if debug and not isinstance(error, Cancelled):
         click.echo("".join(traceback.format_exception(error)), err=True)
     for line in _lines(error):
@@ -30,15 +34,16 @@ def report(error: BaseException, *, debug: bool = False) -> int:
 
 def as_json(error: BaseException) -> dict[str, Any]:
     """Return an error for programs to read."""
-    cause = error.cause if isinstance(error, PipelineError) else error
-    described: dict[str, Any] = {"type": type(cause).__name__, "exit_code": exit_code(error)}
-    if isinstance(cause, EtlError):
-        described |= {"message": cause.message, "hint": cause.hint}
-        described["facts"] = {key: str(value) for key, value in cause.facts.items() if value is not None}
-    if isinstance(cause, ConfigError):
+    if isinstance(error, PipelineError):
+        return {"pipeline": error.facts["pipeline"], **as_json(error.cause)}
+    described: dict[str, Any] = {"type": type(error).__name__, "exit_code": exit_code(error)}
+    if isinstance(error, EtlError):
+        described |= {"message": error.message, "hint": error.hint}
+        described["facts"] = {key: str(value) for key, value in error.facts.items() if value is not None}
+    if isinstance(error, ConfigError):
         described["problems"] = [
             {"path": one.path, "message": one.message, "hint": one.hint, "at": one.at}
-            for one in cause.problems
+            for one in error.problems
         ]
     return described
 

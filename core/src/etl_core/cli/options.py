@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import click
 from attrs import define
 
+from etl_core.cli.failures import report
+
 __all__ = ["Settings", "common", "confirm", "document", "documents", "json_output", "settings"]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,6 +30,10 @@ class Settings:
         from etl_core.cli.logs import configure
 
         configure(self.log_format, level=self._level(), debug=self.debug)
+
+    def report(self, error: BaseException) -> int:
+        """Say on stderr what happened, as asked; return the exit code."""
+        return report(error, debug=self.debug, log_format=self.log_format)
 
     def _level(self) -> str:
         if self.quiet:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from etl_core.cli.failures import as_json as error_as_json
-from etl_core.cli.failures import report
 from etl_core.cli.options import common, documents, json_output, settings
 from etl_core.cli.output import amount, print_json, print_table, size
 from etl_core.cli.signals import cancel_on_signals
@@ -100,7 +99,7 @@ def _report(outcomes: Mapping[str, Outcome], failure: PipelineError) -> int:
     """Say what happened to each that failed; the first failure decides the exit code."""
     for outcome in outcomes.values():
         if outcome.error is not None and not isinstance(outcome.error, Cancelled):
-            report(PipelineError(outcome.name, outcome.error), debug=settings().debug)
+            settings().report(PipelineError(outcome.name, outcome.error))
     return failure.exit_code
 
 
@@ -119,7 +118,7 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
     done = _done(outcome)
     if done is not None:
         return {**done.to_json(), "outcome": _word(outcome)}
-    error = error_as_json(outcome.error) if outcome.error is not None else None
+    error = None if outcome.error is None else error_as_json(outcome.error)
     return {"pipeline": outcome.name, "outcome": _word(outcome), "error": error}
 
 

@@ -14,6 +14,9 @@ from etl_core.cli.output import print_json, print_table
 
 __all__ = ["command", "moment"]
 
+#: How many dead letters are counted; they have to be read for it.
+_COUNTED = 1000
+
 
 @click.command("status")
 @documents
@@ -33,7 +36,7 @@ def command(files: tuple[Path, ...], as_json: bool) -> None:
                 one["pipeline"],
                 one["holder"] or "no",
                 one["saved_at"] or "never",
-                one["dead_letters"],
+                f"{one['dead_letters']}{'+' if one['dead_letters'] == _COUNTED else ''}",
                 json.dumps(one["position"]) if one["position"] else "-",
             )
             for one in found
@@ -54,7 +57,7 @@ def _status(file: Path) -> dict[str, Any]:
             "holder": state.holder(name),
             "position": position.to_json() if position else None,
             "saved_at": moment(history[0].at) if history else None,
-            "dead_letters": len(state.dead_letters(name, 1_000_000)),
+            "dead_letters": len(state.dead_letters(name, _COUNTED)),
         }
     finally:
         state.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -10,8 +9,9 @@ from typing import Any, Literal, get_args, get_origin
 import attrs
 
 from etl_core.config import Duration, LoadSettings, SchemaPolicy, Secret, Size
+from etl_core.document.containers import MAPPINGS, SEQUENCES, is_enum, is_union
+from etl_core.document.fields import hints_of, keys_of
 from etl_core.document.model import SHAPES, Top
-from etl_core.document.structure import MAPPINGS, SEQUENCES, hints_of, is_union, keys_of
 
 __all__ = ["class_schema", "default_of", "document_schema", "type_schema"]
 
@@ -91,7 +91,7 @@ def type_schema(kind: Any) -> dict[str, Any]:
         return {"type": "array", "items": type_schema((get_args(kind) or (Any,))[0])}
     if origin in MAPPINGS:
         return {"type": "object", "additionalProperties": type_schema((get_args(kind) or (str, Any))[1])}
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+    if is_enum(kind):
         return {"enum": [member.value for member in kind]}
     if attrs.has(origin):
         return class_schema(kind)

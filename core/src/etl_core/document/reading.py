@@ -12,10 +12,11 @@ from attrs import define, field
 
 from etl_core.config import ENGINE_KEYS, LoadSettings
 from etl_core.document.expand import Expander, read_dotenv
+from etl_core.document.fields import keys_of
 from etl_core.document.model import SHAPES, Document, Section, Top
 from etl_core.document.problems import Found, Place, Problems
 from etl_core.document.scalars import describe
-from etl_core.document.structure import keys_of, partly
+from etl_core.document.structure import partly
 from etl_core.document.yamltext import parse
 from etl_core.errors import ConfigError
 
@@ -43,7 +44,8 @@ class Draft:
 def read(source: str | Path | Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Draft:
     """Read a document from the file of that path, or as a mapping.
 
-    Variables come from `environ` (default: the process's), then from `.env` beside the document.
+    Variables come from `environ` (default: the process's), then from `.env` beside the document; a
+    mapping is beside nothing unless it has a `base_directory`.
     Raises ConfigError when the file cannot be read; all else becomes a problem of the draft.
     """
     path = None if isinstance(source, Mapping) else Path(source)
@@ -51,8 +53,10 @@ def read(source: str | Path | Mapping[str, Any], environ: Mapping[str, str] | No
     raw = source if isinstance(source, Mapping) else _parsed(Path(source), problems)
     base = _base(raw, path)
     draft = Draft(problems, base)
-    dotenv, found = read_dotenv(base / ".env")
-    problems.extend(found)
+    dotenv: dict[str, str] = {}
+    if path or (isinstance(raw, Mapping) and "base_directory" in raw):
+        dotenv, found = read_dotenv(base / ".env")
+        problems.extend(found)
     expander = Expander({**dotenv, **(os.environ if environ is None else environ)}, base)
     value = expander.value(raw)
     problems.extend(expander.problems)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from etl_core.config import Duration, SchemaPolicy, Secret, Size
-from etl_core.document.structure import MAPPINGS, SEQUENCES, hints_of, is_union
+from etl_core.document.containers import MAPPINGS, SEQUENCES, is_enum, is_union
+from etl_core.document.fields import hints_of
 
 __all__ = ["type_text"]
 
@@ -39,6 +39,6 @@ def type_text(kind: Any) -> str:
         return f"list of {type_text(args[0])}" if args else "list"
     if origin in MAPPINGS:
         return f"mapping to {type_text(args[1])}" if args else "mapping"
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+    if is_enum(kind):
         return " | ".join(str(member.value) for member in kind)
     return "mapping"
