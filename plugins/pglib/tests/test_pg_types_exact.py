@@ -145,7 +145,7 @@ def _oid(connection: Connection, name: str) -> int:
     return int(row[0])
 
 
-@pytest.mark.parametrize("pg_version", [16, 18])
+@pytest.mark.parametrize("pg_version", [16, pytest.param(18, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
