@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,13 @@ import pytest
 
 from etl_core.config import Duration, SchemaPolicy, Secret, Size, setting
 from etl_core.document.jsonschema import class_schema, default_of, document_schema, type_schema
+from etl_core.document.model import SHAPES
 from etl_core.document.words import type_text
+from etl_core.document.yamltext import parse
+from etl_core.plugins import installed
+from etl_core.resolve import load_document
+
+Conforms = Callable[[Any, Mapping[str, Any]], bool]
 
 
 class Colour(enum.Enum):
@@ -50,7 +56,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("kind", "words", "right", "wrong"), KINDS)
-def test_types(kind: Any, words: str, right: list[Any], wrong: list[Any]) -> None:
+def test_types(kind: Any, words: str, right: list[Any], wrong: list[Any], conforms: Conforms) -> None:
     assert type_text(kind) == words
     schema = type_schema(kind)
     assert [value for value in right if not conforms(value, schema)] == []
@@ -77,7 +83,7 @@ def test_defaults_help_and_required_are_there_and_secrets_are_not() -> None:
     assert default_of(attrs.fields(Config).made) is None
 
 
-def test_a_document_must_use_what_is_installed_with_its_settings() -> None:
+def test_a_document_must_use_what_is_installed_with_its_settings(conforms: Conforms) -> None:
     offers: dict[str, list[tuple[str, type[Any] | None, str]]] = {
         "extract": [("src", Config, "A source.")],
         "load": [("upsert", None, "")],
@@ -107,48 +113,21 @@ def test_a_document_must_use_what_is_installed_with_its_settings() -> None:
         assert not conforms({**good, **change}, schema), change
 
 
-TYPES: dict[str, Any] = {
-    "object": dict,
-    "array": list,
-    "string": str,
-    "integer": int,
-    "number": (int, float),
-    "boolean": bool,
-    "null": type(None),
-}
+EXAMPLES = sorted((Path(__file__).parents[3] / "docs" / "examples").glob("*.yaml"))
 
 
-def conforms(value: Any, schema: Mapping[str, Any]) -> bool:
-    """Validate by the keywords that our schemas use."""
-    return all(_CHECKS[key](value, part, schema) for key, part in schema.items() if key in _CHECKS)
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_the_examples_of_the_documentation_conform_and_load(path: Path, conforms: Conforms) -> None:
+    plugins = installed()
+    offers = {
+        section: [(one.name, one.config, one.summary) for one, _ in plugins.connectors(section)]
+        for section in SHAPES
+    }
+    text = path.read_text(encoding="utf-8")
+    assert conforms(parse(text).value, document_schema(offers))
+    environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), "postgresql://localhost/shop")
+    assert load_document(path, environ=environ).pipeline
 
 
-def _type(value: Any, name: str, _: Any) -> bool:
-    return isinstance(value, TYPES[name]) and not (isinstance(value, bool) and name in {"integer", "number"})
-
-
-def _properties(value: Any, parts: Mapping[str, Any], _: Any) -> bool:
-    return all(conforms(item, parts[key]) for key, item in value.items() if key in parts)
-
-
-def _additional(value: Any, part: Any, schema: Mapping[str, Any]) -> bool:
-    extra = {key: item for key, item in value.items() if key not in schema.get("properties", {})}
-    return not extra if part is False else all(conforms(item, part) for item in extra.values())
-
-
-_CHECKS: dict[str, Any] = {
-    "type": _type,
-    "enum": lambda value, options, _: value in options,
-    "const": lambda value, one, _: value == one,
-    "pattern": lambda value, pattern, _: re.search(pattern, value) is not None,
-    "anyOf": lambda value, options, _: any(conforms(value, option) for option in options),
-    "oneOf": lambda value, options, _: sum(conforms(value, option) for option in options) == 1,
-    "items": lambda value, part, _: (
-        not isinstance(value, list) or all(conforms(item, part) for item in value)
-    ),
-    "required": lambda value, keys, _: isinstance(value, dict) and all(key in value for key in keys),
-    "properties": lambda value, parts, _: isinstance(value, dict) and _properties(value, parts, _),
-    "additionalProperties": lambda value, part, schema: (
-        isinstance(value, dict) and _additional(value, part, schema)
-    ),
-}
+def test_there_are_examples() -> None:
+    assert EXAMPLES
