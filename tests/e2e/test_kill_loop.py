@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from attrs import define, field
 from support import kill_source
@@ -36,6 +38,7 @@ PHASES = {
     "after_save": "after the save",
     "schema_change": "during DDL",
 }
+CHECKS = {"upsert": check_mirror, "append": check_history}
 #: How long a place may take to be reached.
 PATIENCE = 45.0
 
@@ -142,9 +145,25 @@ def run(loop: Loop, kills: list[str], seed: int, *, pause: float) -> None:
     result = loop.catch_up()
     assert lsn(result["position"]["value"]["lsn"]) >= lsn(end)
     assert not result["rejected"]
-    check = check_mirror if loop.load == "upsert" else check_history
-    assert check(loop.database, loop.directory / "copy.duckdb") > 100
+    assert CHECKS[loop.load](loop.database, loop.directory / "copy.duckdb") > 100
     assert sum(loop.phases.values()) == len(kills)
+
+
+#: By disposition: what may be wrong with a copy, as SQL that makes it so.
+FAULTS = {
+    "upsert": (
+        "delete from public.accounts where id = (select min(id) from public.accounts)",
+        "insert into public.accounts from public.accounts limit 1",
+        "update public.documents set body = 'x' where code = (select max(code) from public.documents)",
+        "update public.events set tag = tag || ' '",
+    ),
+    "append": (
+        "delete from public.accounts where _etl_seq = (select max(_etl_seq) from public.accounts)",
+        "delete from public.accounts where _etl_seq = (select min(_etl_seq) from public.accounts)",
+        "insert into public.events from public.events where _etl_op = 'd' limit 1",
+        "update public.documents set body = body || ' '",
+    ),
+}
 
 
 @pytest.mark.timeout(240)
@@ -157,6 +176,12 @@ def run(loop: Loop, kills: list[str], seed: int, *, pause: float) -> None:
 )
 def test_a_few_kills_lose_nothing(pg: Any, tmp_path: Path, load: str, kills: list[str]) -> None:
     run(Loop(pg, tmp_path, load, random.Random(1)), kills, seed=1, pause=0.01)
+    for fault in FAULTS[load]:
+        faulty = Path(shutil.copy(tmp_path / "copy.duckdb", tmp_path / "faulty.duckdb"))
+        with duckdb.connect(faulty) as connection:
+            connection.execute(fault)
+        with pytest.raises(AssertionError):
+            CHECKS[load](pg, faulty)
 
 
 @pytest.mark.slow

@@ -51,11 +51,11 @@ create sequence audit.rev;
 create table audit.ledger (
     n bigserial primary key, tab text, writer int, op "char", key text[], old_key text[], row jsonb
 );
-create function audit.key_of(tab text, r jsonb) returns text[] immutable language sql as $$
+create function audit.key_of(tab text, r jsonb) returns text[] immutable strict language sql as $$
     select case tab when 'accounts' then array[r->>'id'] when 'events' then array[r->>'writer', r->>'id']
                     else array[r->>'code'] end
 $$;
-create function audit.texts(r jsonb) returns jsonb immutable language sql as $$
+create function audit.texts(r jsonb) returns jsonb immutable strict language sql as $$
     select jsonb_object_agg(key, case when length(value) > 500 then md5(value) else value end)
     from jsonb_each_text(r)
 $$;
