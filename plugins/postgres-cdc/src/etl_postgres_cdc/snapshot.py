@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 
@@ -64,10 +64,16 @@ def _export(holder: Catalog) -> Exported:
 
 
 def _copies(session: Session, exported: Exported, pending: Sequence[Stream]) -> Batches:
+    progress = session.progress
     with closing(_Pool(session, exported)) as pool:
         for stream in pending:
             with pool.lend() as reader:
-                yield from _TableCopy(session, pool, reader, exported.lsn, stream).run()
+                copy = _TableCopy(session, pool, reader, exported.lsn, stream)
+                copied = yield from copy.run()
+            if copied:  # and the table is free for DDL again, however long the batch takes
+                progress.set(stream, copied)
+                end, seq, whole = Kind.SNAPSHOT_END, copy.seq(_LAST), progress.cut is None
+                yield Batch(end, stream, seq=seq, position=progress.value(), complete=whole)
 
 
 class _Pool:
@@ -111,14 +117,19 @@ class _TableCopy:
         self._lsn = lsn
         self._stream = stream
 
-    def run(self) -> Batches:
-        """Copy the table, unless its definition has moved on since the snapshot."""
+    def run(self) -> Generator[Batch | None, None, TableState | None]:
+        """Copy the table and return what is known of it then; None if it has moved on since the snapshot."""
         table = self._find(self._reader)
         if table is None:
             self._session.ctx.logger.info("{stream} is no longer published", stream=self._stream)
             self._session.progress.set(self._stream, None)
         elif self._lock(table):
             yield from self._copy(table)
+            return TableState(table.oid, table.member, self._lsn, table.columns, table.key)
+        return None
+
+    def seq(self, ordinal: int) -> bytes:
+        return pack_seq(self._session.ctx.epoch, self._lsn - 1, ordinal)
 
     def _find(self, catalog: Catalog) -> Table | None:
         tables = self._session.tables(catalog)
@@ -150,7 +161,7 @@ class _TableCopy:
             self._stream,
             schema=layout.schema,
             key=layout.key_names,
-            seq=self._seq(0),
+            seq=self.seq(0),
         )
         parts = [
             Part(sql, partial(self._row_seq, number))
@@ -161,20 +172,9 @@ class _TableCopy:
             for rows in copying.batches():
                 whole = progress.cut is None
                 yield None if rows is None else Batch.of(self._stream, rows, progress.value(), whole)
-        progress.set(self._stream, TableState(table.oid, table.member, self._lsn, table.columns, table.key))
-        yield Batch(
-            Kind.SNAPSHOT_END,
-            self._stream,
-            seq=self._seq(_LAST),
-            position=progress.value(),
-            complete=progress.cut is None,
-        )
 
     def _row_seq(self, part: int, row: int) -> bytes:
-        return self._seq(part << 40 | row)
-
-    def _seq(self, ordinal: int) -> bytes:
-        return pack_seq(self._session.ctx.epoch, self._lsn - 1, ordinal)
+        return self.seq(part << 40 | row)
 
 
 def _definition(table: Table) -> object:
