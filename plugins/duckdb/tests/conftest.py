@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,9 @@ from etl_duckdb.config import DuckDBConfig
 from etl_duckdb.destination import DuckDBDestination
 
 ORDERS = Stream("shop", "orders")
+
+if os.name != "posix":
+    collect_ignore = ["test_duckdb_posix.py"]
 
 
 class RunContext:

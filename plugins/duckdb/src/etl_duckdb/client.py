@@ -129,18 +129,24 @@ def inspect(path: Path) -> None:
 
     Never opens it: closing a file drops every lock this process has on it, DuckDB's included.
     """
-    where = str(path)
-    if path.is_dir():
-        raise ConfigError("the path of the database is a directory", "name a file in it", path=where)
-    directory = path.absolute().parent
-    if not directory.is_dir():
-        raise ConfigError("the directory of the database file does not exist", "create it", path=where)
-    if not os.access(directory, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise AuthError(
-            "the database file may not be written",
-            "check the owner and mode of file and directory",
-            path=where,
-        )
+    where, directory = str(path), path.absolute().parent
+    try:
+        if path.is_dir():
+            raise ConfigError("the path of the database is a directory", "name a file in it", path=where)
+        if not directory.is_dir():
+            raise ConfigError("the directory of the database file does not exist", "create it", path=where)
+        allowed = _writable(directory) and (_writable(path) or not path.exists())
+    except PermissionError:
+        allowed = False
+    if not allowed:
+        raise AuthError(*_DENIED, path=where)
+
+
+_DENIED = ("the database file may not be written", "check the owner and mode of file and directory")
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
@@ -210,8 +216,7 @@ _MEANINGS: Sequence[tuple[Sequence[str], type[EtlError], str, str]] = (
     (
         ("permission denied", "read-only", "operation not permitted"),
         AuthError,
-        "the database file may not be written",
-        "check the owner and mode of file and directory",
+        *_DENIED,
     ),
     (
         ("corrupt", "could not read enough bytes", "checksum", "deserialize", "replaying wal"),

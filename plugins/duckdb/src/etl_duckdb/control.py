@@ -15,7 +15,7 @@ from etl_core import Position, StateError, Stream
 from etl_duckdb.client import Database
 from etl_duckdb.names import fold, located
 
-__all__ = ["Kept", "advance", "claim", "install", "keep", "kept", "position"]
+__all__ = ["Kept", "advance", "claim", "install", "keep", "kept", "position", "require"]
 
 _TABLES = (
     "pipelines (pipeline VARCHAR, fence VARCHAR, position VARCHAR)",
@@ -52,11 +52,22 @@ def advance(db: Database, pipeline: str, fence: str, position: Position | None) 
         [position and json.dumps(position.to_json()), fence, pipeline, fence],
     )
     if changed != 1:
-        raise StateError(
-            "another copy of the pipeline has opened the destination",
-            "let one copy run; give pipelines that share a file different names",
-            pipeline=pipeline,
-        )
+        raise _displaced(pipeline)
+
+
+def require(db: Database, pipeline: str, fence: str) -> None:
+    """Raise StateError when the fence is another's."""
+    rows = db.rows(f"SELECT fence FROM {db.control}.pipelines WHERE pipeline = ?", [pipeline])
+    if rows != [(fence,)]:
+        raise _displaced(pipeline)
+
+
+def _displaced(pipeline: str) -> StateError:
+    return StateError(
+        "another copy of the pipeline has opened the destination",
+        "let one copy run; give pipelines that share a file different names",
+        pipeline=pipeline,
+    )
 
 
 def position(db: Database, pipeline: str) -> Position | None:

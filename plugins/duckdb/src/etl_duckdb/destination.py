@@ -19,6 +19,7 @@ from etl_core import (
     Mode,
     Position,
     Rejected,
+    RetryableError,
     SchemaError,
     StateError,
     Step,
@@ -139,9 +140,14 @@ class DuckDBDestination(Destination):
 
     def flush(self, position: Position) -> None:
         """Commit what was written, with the position, if the fence is still ours."""
-        with self._step() as db:
-            control.advance(db, self._pipeline, self._fence, position)
-            db.commit()
+        try:
+            with self._step() as db:
+                control.advance(db, self._pipeline, self._fence, position)
+                db.commit()
+        except RetryableError:
+            # Another opener's update may have been the conflict; going back would displace it in turn.
+            control.require(self._db(), self._pipeline, self._fence)
+            raise
 
     def abort(self) -> None:
         """Roll back; nothing since the last flush remains."""
