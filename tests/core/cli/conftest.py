@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -190,13 +190,18 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 @pytest.fixture
-def start(toy: Path) -> Start:
-    """Start the command line as a process of its own, with the toy installed."""
+def start(toy: Path) -> Iterator[Start]:
+    """Start the command line as a process of its own, with the toy installed; none is left behind."""
+    started = []
 
     def begin(*arguments: object, environ: Any = None, **options: Any) -> subprocess.Popen[str]:
         environment = {**os.environ, "PYTHONPATH": str(toy), **(environ or {})}
         command = [sys.executable, "-c", "from etl_core.cli import main; main()", *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
-        return subprocess.Popen(command, **{**pipes, **options})
+        started.append(subprocess.Popen(command, **{**pipes, **options}))
+        return started[-1]
 
-    return begin
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()

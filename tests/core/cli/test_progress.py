@@ -38,7 +38,7 @@ def drawn(board: Board) -> list[str]:
 
 
 def test_a_board_adds_up_what_it_is_told() -> None:
-    board = Board()
+    board = Board(["shop", "next"])
     stream = {"stream": "public.orders"}
     for told in (
         event("run_started"),
@@ -56,6 +56,7 @@ def test_a_board_adds_up_what_it_is_told() -> None:
         "shop 2 rejected running 1.0 MiB, 2.5 s",
         "public.a changes 0 1 10 B 0",
         "public.orders snapshot 1,500 1,000 2.0 KiB 0",
+        "next waiting",
     ]
     board.take(event("snapshot_finished", rows=5, **stream))
     board.take(event("retrying", error="x", message="y", attempt=1, wait_seconds=1))
@@ -74,7 +75,7 @@ def logged() -> Iterator[list[str]]:
 
 
 def test_lines_say_what_happened_and_now_and_then_how_much(logged: list[str]) -> None:
-    with showing(quiet=False, live=True) as take:
+    with showing([], quiet=False, live=True) as take:
         take(event("snapshot_started", stream='"a{b}".c'))
         for _ in range(3):
             take(event("batch_written", stream="a", rows=700, bytes=1, mode="append"))
@@ -90,7 +91,7 @@ def test_lines_say_what_happened_and_now_and_then_how_much(logged: list[str]) ->
 
 
 def test_quiet_is_quiet_and_lines_may_leave_rows_to_the_board(logged: list[str]) -> None:
-    with showing(quiet=True, live=True) as take:
+    with showing([], quiet=True, live=True) as take:
         take(event("snapshot_started", stream="a"))
     Lines(rows=False).take(event("committed", epoch=1, n=1))
     assert logged == []

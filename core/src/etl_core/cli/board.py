@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterable
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ class _Line:
 class _Head:
     """One pipeline."""
 
-    phase: str = "starting"
+    phase: str = "waiting"
     lag: str = ""
     retries: int = 0
     rejected: int = 0
@@ -53,16 +54,15 @@ class _Head:
 
 
 class Board:
-    """Takes events from any thread; draws what they add up to."""
+    """Takes events of these pipelines from any thread; draws what they add up to."""
 
-    def __init__(self) -> None:
+    def __init__(self, pipelines: Iterable[str]) -> None:
         self._mutex = threading.Lock()
-        self._heads: dict[str, _Head] = {}
+        self._heads = {name: _Head() for name in pipelines}
 
     def take(self, event: Event) -> None:
         with self._mutex:
-            head = self._heads.setdefault(event.pipeline, _Head())
-            self._take(head, event)
+            self._take(self._heads.setdefault(event.pipeline, _Head()), event)
 
     def _take(self, head: _Head, event: Event) -> None:
         facts = event.facts

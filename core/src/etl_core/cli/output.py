@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-__all__ = ["amount", "print_json", "print_table", "size"]
+__all__ = ["amount", "print_json", "print_table", "short", "size"]
 
 
 def print_json(value: Any) -> None:
@@ -17,13 +17,21 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def print_table(headers: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
     """Print aligned columns; the last one is not padded."""
     table = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in [list(headers), *table]) for column in range(len(headers))]
     click.echo(click.style(_line(headers, widths), bold=True))
     for row in table:
         click.echo(_line(row, widths))
+
+
+def short(value: Any, width: int = 60) -> str:
+    """Write a value on one line, cut to a width; nothing for None."""
+    if value is None:
+        return ""
+    text = " ".join((value if isinstance(value, str) else json.dumps(value, default=str)).split())
+    return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -10,7 +10,7 @@ import click
 
 from etl_core.cli.opening import opened
 from etl_core.cli.options import common, document, json_output, settings
-from etl_core.cli.output import print_json, print_table
+from etl_core.cli.output import print_json, print_table, short
 from etl_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -68,12 +68,9 @@ def _streams(file: Path, patterns: tuple[str, ...]) -> list[Stream]:
 def _print(stream: Stream, table: pa.Table) -> None:
     click.echo(click.style(f"{stream}   ({table.num_rows} rows)", bold=True))
     if table.num_rows:
-        print_table(
-            table.column_names, [[_short(value) for value in row.values()] for row in table.to_pylist()]
-        )
+        print_table(table.column_names, [map(_cell, row.values()) for row in table.to_pylist()])
     click.echo()
 
 
-def _short(value: object) -> str:
-    text = "" if value is None else " ".join(str(value).split())
-    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
+def _cell(value: object) -> str:
+    return short(value if value is None else str(value), _WIDTH)

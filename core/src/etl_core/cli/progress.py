@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -36,12 +36,12 @@ _NOTABLE = {
 
 
 @contextmanager
-def showing(*, quiet: bool, live: bool) -> Iterator[Callable[[Event], None]]:
+def showing(pipelines: Sequence[str], *, quiet: bool, live: bool) -> Iterator[Callable[[Event], None]]:
     """Give the function that takes events, from any thread, while something shows them."""
     if quiet:
         yield lambda event: None
     elif live and sys.stderr.isatty():
-        with _drawn() as board:
+        with _drawn(Board(pipelines)) as board:
             yield _both(board.take, Lines(rows=False).take)
     else:
         yield Lines(rows=True).take
@@ -56,12 +56,12 @@ def _both(*takers: Callable[[Event], None]) -> Callable[[Event], None]:
 
 
 @contextmanager
-def _drawn() -> Iterator[Board]:
+def _drawn(board: Board) -> Iterator[Board]:
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
-    board, console = Board(), Console(stderr=True)
+    console = Console(stderr=True)
     with Live(get_renderable=board.render, console=console, refresh_per_second=4, transient=True):
         write_through(lambda line: console.print(Text.from_ansi(line.rstrip("\n"))))
         try:

@@ -47,7 +47,8 @@ def command(
     loaded, place = _loaded(files), _executor(executor)
     manager = PipelineManager(workers)
     try:
-        with showing(quiet=settings().quiet, live=settings().log_format == "human") as events:
+        names, human = [document.pipeline for document in loaded], settings().log_format == "human"
+        with showing(names, quiet=settings().quiet, live=human) as events:
             for document in loaded:
                 manager.add_runner(_Runner(document, place, once, events))
             with cancel_on_signals() as cancel:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from etl_core.cli.opening import opened
 from etl_core.cli.options import common, confirm, document, json_output, settings
-from etl_core.cli.output import print_json, print_table
+from etl_core.cli.output import print_json, print_table, short
 from etl_core.cli.status import moment
 
 __all__ = ["command"]
@@ -26,7 +25,7 @@ def command() -> None:
 @json_output
 @common
 def show(file: Path, limit: int, as_json: bool) -> None:
-    """List the positions that were saved, newest first."""
+    """List the positions that were saved, newest first; `--json` shows them whole."""
     from etl_core.resolve import load_document, load_state
 
     settings().start_logging()
@@ -39,7 +38,7 @@ def show(file: Path, limit: int, as_json: bool) -> None:
     if as_json:
         print_json([{"saved_at": moment(one.at), "position": one.position.to_json()} for one in saved])
     elif saved:
-        rows = [(moment(one.at), *one.position.order, json.dumps(one.position.value)) for one in saved]
+        rows = [(moment(one.at), *one.position.order, short(one.position.value)) for one in saved]
         print_table(["SAVED", "EPOCH", "N", "VALUE"], rows)
     else:
         click.echo(f"{loaded.pipeline} has no saved position")

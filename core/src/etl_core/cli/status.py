@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import click
 
 from etl_core.cli.options import common, documents, json_output, settings
-from etl_core.cli.output import print_json, print_table
+from etl_core.cli.output import print_json, print_table, short
 
 __all__ = ["command", "moment"]
 
@@ -37,7 +36,7 @@ def command(files: tuple[Path, ...], as_json: bool) -> None:
                 one["holder"] or "no",
                 one["saved_at"] or "never",
                 f"{one['dead_letters']}{'+' if one['dead_letters'] == _COUNTED else ''}",
-                json.dumps(one["position"]) if one["position"] else "-",
+                short(one["position"]["value"]) if one["position"] else "-",
             )
             for one in found
         ],
