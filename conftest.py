@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 # A plugin's own environment may be without it: `tox -e duckdb`.
 pytest_plugins = ["etl_pglib.testing"] if find_spec("etl_pglib") else []
 
-# A deadline would assert a time. CI repeats the same examples, so that what it says depends on the change alone.
+# A deadline would assert a time. CI repeats the same examples: what it says depends on the change alone.
 settings.register_profile(
     "etl", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
 )

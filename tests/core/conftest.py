@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from etl_core import plugins
 
 Install = Callable[..., None]

@@ -109,8 +109,8 @@ def test_a_recreated_slot_is_not_mistaken_for_the_old_one(shop: Shop) -> None:
 def test_a_second_copy_is_told_who_runs(shop: Shop) -> None:
     first = shop.start()
     try:
-        wait_until(lambda: (shop.directory / "state.db").exists(), what="the first run's claim")
-        wait_until(lambda: shop.streams())
+        wait_until((shop.directory / "state.db").exists, what="the first run's claim")
+        wait_until(shop.streams)
         printed = shop.once(expect=1)
         assert str(first.pid) in printed
     finally:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(120)
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_while_streaming(shop: Shop, sent: signal.Signals) -> None:
     process = shop.start()
-    wait_until(lambda: shop.streams())
+    wait_until(shop.streams)
     shop.database.execute("update orders set total = 0 where id < 50")
     process.send_signal(sent)
     output, _ = process.communicate(timeout=40)
@@ -28,7 +28,7 @@ def test_in_the_middle_of_a_snapshot(shop: Shop) -> None:
         "insert into orders select n, 'c', 1, repeat('x', 100) from generate_series(1000, 300000) n"
     )
     process = shop.start()
-    wait_until(lambda: shop.file.exists(), what="the destination is opened")
+    wait_until(shop.file.exists, what="the destination is opened")
     time.sleep(0.3)
     code, output = interrupt(process)
     assert code == 130, output
@@ -38,7 +38,7 @@ def test_in_the_middle_of_a_snapshot(shop: Shop) -> None:
 
 def test_a_second_signal_ends_at_once(shop: Shop) -> None:
     process = shop.start()
-    wait_until(lambda: shop.file.exists())
+    wait_until(shop.file.exists)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=40)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -34,7 +33,7 @@ def test_items_come_back_in_order_and_only_with_the_end_of_their_transaction(
     seen += list(holder.release())
     assert [i.position.n for i in seen if i.position] == list(range(len(ends)))
     assert [i.batch.rows.column("id")[0].as_py() for i in seen if i.batch.rows] == list(range(len(ends)))
-    assert not directory.exists() or not os.listdir(directory)
+    assert not directory.exists() or not any(directory.iterdir())
 
 
 def test_what_a_crash_left_is_removed_and_markers_are_held_too(tmp_path: Path) -> None:

@@ -294,7 +294,7 @@ def test_pluggy_is_not_called_while_batches_flow(monkeypatch: pytest.MonkeyPatch
     import pluggy
 
     calls: list[str] = []
-    original = pluggy.PluginManager._hookexec  # noqa: SLF001 - the one place every hook call passes
+    original = pluggy.PluginManager._hookexec
 
     def count(self: Any, *args: Any, **kwargs: Any) -> Any:
         calls.append(args[0])

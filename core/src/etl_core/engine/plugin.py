@@ -18,6 +18,7 @@ class ThreadsConfig:
 
 @hookimpl
 def etl_register_executor() -> Sequence[Registration]:
+    """Offer `threads`."""
     return [
         Registration(
             "threads",
