@@ -137,7 +137,7 @@ class Harness:
     def _covered(self) -> bool:
         return bool(self.batches) and self.batches[-1].position is not None
 
-    def once(self, resume: Any = None, epoch: int = 1) -> list[Batch]:
+    def once(self, resume: Any = None, epoch: int = 1, close: bool = True) -> list[Batch]:
         """Read to the source's end as of now and return what came."""
         self.start(resume, self.source.latest(self.context()), epoch)
         before = len(self.batches)
@@ -148,6 +148,8 @@ class Harness:
                 self.next()
             except StopIteration:
                 self._iterator = None
+                if close:
+                    self.source.close()
                 return self.batches[before:]
 
     def ack(self) -> None:

@@ -251,7 +251,8 @@ def test_once_ends_where_all_tables_fit_each_other(pg: Database, cdc: Make) -> N
     pg.execute("create table a (id int primary key)", "insert into a values (1)")
     source = cdc()
     batches = source.once()
-    assert batches[-1].complete and batches[-1].position is not None
+    assert batches[-1].complete
+    assert batches[-1].position is not None
     snapshot = source.position["streams"]["public.a"]["snapshot"]
     assert source.position["lsn"] >= snapshot
     assert source.once(source.position)[-1:] in ([], source.batches[-1:])

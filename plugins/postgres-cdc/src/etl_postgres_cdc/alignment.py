@@ -24,6 +24,8 @@ _CONTRADICTION = 100
 _NEW_NAME = 8
 _NEW_TYPE = 4
 _AHEAD = 1
+_UNSEEN = 2
+_LATER = 3
 _IMPOSSIBLE = 10**9
 
 
@@ -44,25 +46,20 @@ class _Candidate:
             return 0 if self.settled else _AHEAD
         if not self.now.published:
             return 0
-        if self.before or self.settled:
-            return _CONTRADICTION
-        return 0
+        return _CONTRADICTION if self.before or self.settled else 0
 
     def matched(self, column: RelationColumn) -> int:
         """Return the cost of assuming that this is the message's column."""
         if self.now is None or self.now.dropped:
             gone = _CONTRADICTION if self.settled else 0
-            return gone + _difference(column, self.before) + (0 if self.before else _NEW_NAME)
-        ahead = _difference(column, self.before) if self.before else _AHEAD
-        now = _difference(column, self.now)
-        if not self.now.published:
-            now += _CONTRADICTION
-        return now if self.settled else min(ahead, now + _AHEAD)
+            return gone + (_difference(column, self.before) if self.before else _UNSEEN)
+        now = _difference(column, self.now) + (0 if self.now.published else _CONTRADICTION)
+        if self.settled:
+            return now
+        return min(_difference(column, self.before), now + _AHEAD) if self.before else now + _LATER
 
 
-def _difference(column: RelationColumn, known: Column | Attribute | None) -> int:
-    if known is None:
-        return 0
+def _difference(column: RelationColumn, known: Column | Attribute) -> int:
     same_type = (column.oid, column.typmod) == (known.oid, known.typmod) or known.oid == 0
     return _NEW_NAME * (column.name != known.name) + _NEW_TYPE * (not same_type)
 

@@ -148,5 +148,5 @@ def _announce(session: Session) -> Batches:
         if table.snapshot is None or not table.columns:
             continue
         layout = session.layout(table.columns, table.key)
-        if stream not in now or layout != now[stream]:
+        if stream not in now or not layout.full.equals(now[stream].full, check_metadata=True):
             yield Batch(Kind.SCHEMA, stream, schema=layout.schema, key=layout.key_names)
