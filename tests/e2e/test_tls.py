@@ -9,6 +9,10 @@ import pytest
 from support.shop import Shop
 from support.tls import Certificates, TlsProxy
 
+from etl_core import Secret
+from etl_core.errors import ConfigError
+from etl_pglib.client import connect
+
 pytestmark = pytest.mark.timeout(120)
 
 
@@ -56,7 +60,6 @@ def test_a_certificate_that_is_missing_or_of_another_authority(
         {"sslmode": "verify-full", "sslrootcert": certificates.authority, "sslcert": "/no/such"},
         {"sslmode": "verify-full", "sslrootcert": "/no/such"},
     ):
-        shop.write(extract={"dsn": dsn(shop, proxy, **options)})
-        printed = shop.once(expect=2)
-        assert "TLS could not be set up" in printed
-        assert "sslrootcert" in printed
+        with pytest.raises(ConfigError, match="TLS could not be set up") as raised:
+            connect(Secret(dsn(shop, proxy, **options)), application_name="test")
+        assert "sslrootcert" in str(raised.value.hint)
