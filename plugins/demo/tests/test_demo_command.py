@@ -16,9 +16,14 @@ from etl_demo.story import Story, _waiting
 from etl_demo.traffic import Traffic
 
 
+def played_once(test: Any) -> Any:
+    """Give a test that uses `played` the time it may need, and one worker to all of them."""
+    return pytest.mark.xdist_group("demo")(pytest.mark.timeout(300)(test))
+
+
 def demo(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "etl_core.cli", "demo", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +38,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Any
         demo("--stop", directory)
 
 
-@pytest.mark.timeout(120)
+@played_once
 def test_the_copy_is_equal_after_a_crash(played: tuple[Path, Any]) -> None:
     directory, report = played
     assert report["equal"] is True
@@ -45,7 +50,7 @@ def test_the_copy_is_equal_after_a_crash(played: tuple[Path, Any]) -> None:
     assert log.count("shop: started") == 2
 
 
-@pytest.mark.timeout(120)
+@played_once
 def test_one_changed_value_makes_the_exit_code_1(played: tuple[Path, Any]) -> None:
     directory, _ = played
     equal = demo("--compare", directory)
@@ -60,7 +65,7 @@ def test_one_changed_value_makes_the_exit_code_1(played: tuple[Path, Any]) -> No
     change(directory, "update public.customers set name = 'Customer 77' where id = 77")
 
 
-@pytest.mark.timeout(120)
+@played_once
 def test_what_is_kept_can_be_played_with_until_it_is_stopped(played: tuple[Path, Any]) -> None:
     directory, report = played
     psql = subprocess.run(

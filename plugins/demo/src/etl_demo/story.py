@@ -21,7 +21,7 @@ __all__ = ["Report", "Story", "prepare"]
 
 #: Transactions that the shop makes while no pipeline runs.
 _WHILE_DOWN = 200
-_DEADLINE = 60.0
+_DEADLINE = 120.0
 
 # No temporary slot, which the pipeline has while it copies: the one that says what is durable.
 _DURABLE = """
