@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.connectors import ORDERS, ListSource, PlainDestination, rows
 
 from etl_core.config import CommitPolicy, Duration, LoadSettings, Resources, Size
-from etl_core.engine.holding import Holder
+from etl_core.engine.holding import Holder, spill_directory
 from etl_core.engine.pipeline import Pipeline
 from etl_core.engine.reading import Item
 from etl_core.errors import FatalError
@@ -67,3 +67,11 @@ def test_a_destination_that_shows_rows_early_sees_no_part_of_a_transaction(tmp_p
     with pytest.raises(FatalError, match="cut"):
         Pipeline("p", source, destination, load=load, resources=resources).run()
     assert [w.rows.column("id").to_pylist() for w in destination.writes if w.rows] in ([[1]], [])
+
+
+@pytest.mark.parametrize("name", [".", "..", "../state", "/", "a/b", "shop"])
+def test_a_name_leads_nowhere_but_into_the_spill_directory(name: str) -> None:
+    """Only the path is made: a wrong one is emptied, so that no test may run with it."""
+    found = spill_directory(Path("spill"), name)
+    assert found.parent == Path("spill")
+    assert found.name not in (".", "..")

@@ -11,19 +11,19 @@ from loguru import logger
 from etl_core.config import BatchPolicy
 from etl_core.engine.batching import Batcher
 from etl_core.engine.committing import Committer
-from etl_core.engine.holding import Holder
+from etl_core.engine.holding import Holder, spill_directory
 from etl_core.engine.loading import LoadStage, Rewritten
 from etl_core.engine.positions import durable_position
-from etl_core.engine.preflight import require_finite, require_streams
+from etl_core.engine.preflight import de_duplicates, require_finite, require_streams
 from etl_core.engine.queue import ByteQueue
 from etl_core.engine.reading import End, Item, Reader, Stopped, Streams
-from etl_core.engine.scope import EngineContext, Scope
+from etl_core.engine.scope import EngineContext, Scope, quietly
 from etl_core.engine.stages import stage
 from etl_core.engine.tables import Tables
 from etl_core.errors import Cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from etl_core.engine.run import Run
     from etl_core.model import Position, StreamInfo
@@ -38,25 +38,35 @@ class Attempt:
         self._run = run
         self._pipeline = run.pipeline
         self._queue: ByteQueue[Item | End | Stopped] = ByteQueue(run.pipeline.resources.queue)
-        self.scope = Scope(f"{run.pipeline.name}-source", on_failure=self._queue.wake)
+        self.scope = Scope(f"{run.pipeline.name}-source", on_failure=self._source_failed)
+        self._sink = Scope(f"{run.pipeline.name}-destination", on_failure=self._queue.wake)
 
     def execute(self) -> None:
         """Load until the read ends. Whatever is raised, the source's threads are joined first."""
+        forget = self._run.scope.on_cancel(self._sink.stop)
         try:
-            resume = self._open()
-            ctx = self._source_context()
-            with stage("source"):
-                infos = self._pipeline.source.streams(ctx)
-                self._until(ctx)
-            require_streams(self._pipeline.loader, self._pipeline.destination, infos, self._pipeline.target)
-            self._load(resume, ctx, infos)
+            try:
+                self._read_and_load()
+            finally:
+                self._end(self.scope)
         except BaseException:
-            self._close_source()
-            self._quietly("abort", self._pipeline.destination.abort)
+            quietly("abort of the destination", self._pipeline.destination.abort)
             raise
         finally:
-            self._close_source()
-            self._quietly("close", self._pipeline.destination.close)
+            quietly("close of the destination", self._pipeline.destination.close)
+            forget()
+            self._end(self._sink)
+
+    def _read_and_load(self) -> None:
+        pipeline = self._pipeline
+        resume = self._open()
+        ctx = self._source_context()
+        with stage("source"):
+            infos = pipeline.source.streams(ctx)
+            self._until(ctx)
+        with stage("destination"):
+            require_streams(pipeline.loader, pipeline.destination, infos, pipeline.target)
+        self._load(resume, ctx, infos)
 
     def stop_reading(self) -> None:
         """Ask the source to end; the loading stage notices."""
@@ -67,10 +77,15 @@ class Attempt:
         run, destination = self._run, self._pipeline.destination
         started = time.perf_counter()
         with stage("destination"):
-            destination.open(run.context("destination", run.scope), run.fence)
+            destination.open(run.context("destination", self._sink), run.fence)
             run.result.destination.connect += time.perf_counter() - started
             durable = durable_position(self._pipeline.name, run.fence, destination, self._pipeline.state)
-        return run.resume_from(durable)
+            resume = run.resume_from(durable)
+            if resume != durable and de_duplicates(self._pipeline.loader, destination):
+                # What a crash leaves there before the first save is known again by its epoch alone.
+                with stage("state"):
+                    self._pipeline.state.save(run.fence, resume)
+        return resume
 
     def _source_context(self) -> EngineContext:
         return self._run.context("source", self.scope)
@@ -105,9 +120,11 @@ class Attempt:
         """Make a position durable in which the stream's snapshot is still to be taken."""
         with stage("source"):
             value = self._pipeline.source.resync(change.position.value, [change.stream])
+        with stage("destination"):
+            self._pipeline.destination.abort()
         position = attrs.evolve(change.position, n=change.position.n + 1, value=value)
         committer.commit(position)
-        committer.drain(position)
+        committer.drain()
 
     def _committer(self, resume: Position) -> Committer:
         run, pipeline = self._run, self._pipeline
@@ -120,7 +137,7 @@ class Attempt:
             hub=run.hub,
             result=run.result,
             on_error=pipeline.load.on_error,
-            epoch=resume.epoch,
+            resume=resume,
             on_progress=run.progressed,
         )
 
@@ -140,7 +157,7 @@ class Attempt:
             transactional_ddl=pipeline.destination.transactional_ddl,
             streams=Streams.of(infos),
             resume=resume,
-            left_open=run.left_open,
+            left_open=pipeline.left_open,
             hub=run.hub,
             result=run.result,
             look=self._look,
@@ -151,26 +168,26 @@ class Attempt:
         pipeline = self._pipeline
         if not pipeline.load.commit.whole_transactions or pipeline.destination.keeps_position:
             return None
-        return Holder(pipeline.resources.spill / pipeline.name, pipeline.resources.memory)
+        return Holder(spill_directory(pipeline.resources.spill, pipeline.name), pipeline.resources.memory)
 
     def _look(self) -> None:
         """Raise what other threads have to say."""
-        if self.scope.error is not None:
-            raise self.scope.error
-        if self._run.scope.error is not None:
-            raise self._run.scope.error
+        for scope in (self.scope, self._sink, self._run.scope):
+            if scope.error is not None:
+                raise scope.error
         if self._run.scope.cancel.is_set():
             raise Cancelled
 
-    def _close_source(self) -> None:
-        self.scope.stop()
-        self._queue.close()
-        stuck = self.scope.join(self._pipeline.grace)
-        if stuck:
-            logger.error("threads of the source did not end: {}", ", ".join(stuck))
+    def _source_failed(self) -> None:
+        """Have the loading stage look at the error, or end where a stop was the reason."""
+        if self.scope.error is None:
+            self._queue.put(Stopped())
+        self._queue.wake()
 
-    def _quietly(self, name: str, call: Callable[[], None]) -> None:
-        try:
-            call()
-        except Exception as error:  # noqa: BLE001 - the error that led here is the one to raise
-            logger.warning("{} of the destination failed: {}", name, type(error).__name__)
+    def _end(self, scope: Scope) -> None:
+        scope.stop()
+        if scope is self.scope:
+            self._queue.close()
+        stuck = scope.join(self._pipeline.grace)
+        if stuck:
+            logger.error("threads did not end: {}", ", ".join(stuck))

@@ -44,7 +44,7 @@ class Committer:
         hub: ObserverHub,
         result: PipelineResult,
         on_error: str,
-        epoch: int,
+        resume: Position,
         on_progress: Callable[[Position], None],
     ) -> None:
         self._pipeline = pipeline
@@ -55,10 +55,17 @@ class Committer:
         self._hub = hub
         self._result = result
         self._on_error = on_error
-        self._epoch = epoch
+        self._epoch = resume.epoch
         self._on_progress = on_progress
         self._pipelined = is_pipelined(destination)
-        self.outstanding = False
+        self._marked: Position | None = None
+        #: The last position that is durable and saved.
+        self.durable = resume
+
+    @property
+    def outstanding(self) -> bool:
+        """Whether a mark is not durable yet."""
+        return self._marked is not None and self.durable.order < self._marked.order
 
     def refuse(self, rejected: Sequence[Rejected] | None) -> None:
         """Count rejected rows and keep, skip or raise, as `on_error` says."""
@@ -94,7 +101,7 @@ class Committer:
         if self._pipelined:
             with stage("destination"):
                 self._destination.mark(position)
-            self.outstanding = True
+            self._marked = position
             self.poll()
         else:
             self._flush(position)
@@ -109,11 +116,11 @@ class Committer:
             self.refuse(done[1])
             self._saved(done[0])
 
-    def drain(self, position: Position | None) -> None:
+    def drain(self) -> None:
         """Wait until the last mark of a pipelined destination is durable."""
-        if self.outstanding and position is not None:
-            self._flush(position)
-            self.outstanding = False
+        if self._marked is not None:
+            self._flush(self._marked)
+            self._marked = None
 
     def _flush(self, position: Position) -> None:
         started = time.perf_counter()
@@ -129,6 +136,7 @@ class Committer:
         with stage("state"):
             self._state.save(self._fence, position)
         self._result.destination.commit += time.perf_counter() - started
+        self.durable = position
         failpoints.hit("after_save")
         with stage("source"):
             self._source.ack(position.value)

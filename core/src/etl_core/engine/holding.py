@@ -9,6 +9,7 @@ import shutil
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import attrs
 import pyarrow as pa
@@ -16,7 +17,12 @@ import pyarrow as pa
 from etl_core.engine.reading import Item
 from etl_core.errors import FatalError
 
-__all__ = ["Holder"]
+__all__ = ["Holder", "spill_directory"]
+
+
+def spill_directory(spill: Path, pipeline: str) -> Path:
+    """Return the directory of one pipeline, always a child of `spill`: it is emptied, whatever the name."""
+    return spill / f"{quote(pipeline, safe='')}.spill"
 
 
 class Holder:

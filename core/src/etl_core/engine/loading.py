@@ -132,28 +132,29 @@ class LoadStage:
             self._process(ready)
 
     def _process(self, item: Item) -> None:
-        self._since = time.monotonic() if self._since is None else self._since
         batch, stream = item.batch, item.batch.stream
-        if stream is None:
+        if stream is None or batch.kind is Kind.PROGRESS:
             self._reached(item)
         elif batch.kind is Kind.SCHEMA:
             self._reached(item)
             self._take_schema(batch, stream)
         elif batch.kind is Kind.ROWS:
-            self._clean = False
             self._take_rows(batch, stream)
             self._reached(item)
         else:
-            self._clean = False
             self._take_marker(batch, stream)
             self._reached(item)
+        if self._since is None:
+            self._since = time.monotonic()
 
     def _reached(self, item: Item) -> None:
         """Note the item's position, if whole transactions allow to stop there."""
-        position = item.position
-        if position is not None and (position.complete or not self._commit.whole_transactions):
-            self._pending = position
+        if item.position is not None and self._may_stop_at(item.position):
+            self._pending = item.position
             self._clean = True
+
+    def _may_stop_at(self, position: Position) -> bool:
+        return position.complete or not self._commit.whole_transactions
 
     def _take_rows(self, batch: Batch, stream: Stream) -> None:
         if stream not in self._open and stream not in self._resumed:
@@ -164,6 +165,9 @@ class LoadStage:
         if self._hub.wants("transform"):
             self._hub.batch("transform", Batch(Kind.ROWS, stream, rows))
         if rows.num_rows:
+            self._prime(stream)
+            self._fit(stream, data_columns(rows.schema))
+            self._clean = False
             self._emit_all(self._batcher.add(stream, rows))
 
     def _take_marker(self, batch: Batch, stream: Stream) -> None:
@@ -174,16 +178,15 @@ class LoadStage:
         if batch.schema is not None:
             self._prepare(stream, schema)
         else:
-            self._tables.existing(stream, schema)
+            self._tables.existing(stream, schema, self._before_change)
+        self._clean = False
         self._plan(batch)
         self._note_marker(batch.kind, stream)
 
     def _note_marker(self, kind: Kind, stream: Stream) -> None:
         if kind is Kind.SNAPSHOT_BEGIN:
-            self._open.add(stream)
             self._hub.emit("snapshot_started", stream=str(stream))
         elif kind is Kind.SNAPSHOT_END:
-            self._open.discard(stream)
             self._hub.emit("snapshot_finished", stream=str(stream))
             failpoints.hit("handover")
         else:
@@ -193,8 +196,6 @@ class LoadStage:
         self._emit_all(self._batcher.drain(stream))
         if any(change.rewrites for change in batch.changes):
             self._rewritten(batch, stream)
-        if not self._transactional_ddl and self._committable():
-            self._commit_pending()
         self._streams.learn(batch)
         self._prime(stream)
         schema = self._chain_schema(stream, self._known_schema(stream))
@@ -208,10 +209,8 @@ class LoadStage:
                 stream=str(stream),
                 changes=[repr(change) for change in batch.changes if change.rewrites],
             )
-        if self._committable():
-            self._commit_pending()
-        self._committer.drain(self._committed)
-        raise Rewritten(stream, self._committed)
+        self._settle()
+        raise Rewritten(stream, self._committer.durable)
 
     def _known_schema(self, stream: Stream) -> pa.Schema:
         info = self._streams.known.get(stream)
@@ -227,18 +226,24 @@ class LoadStage:
     def _prepare(
         self, stream: Stream, schema: pa.Schema, changes: Sequence[Change] = (), seq: bytes | None = None
     ) -> None:
-        self._tables.prepare(stream, schema, changes, seq)
+        self._tables.prepare(stream, schema, changes, seq, before_change=self._before_change)
         self._schemas[stream] = schema
+
+    def _before_change(self) -> None:
+        if not self._transactional_ddl and self._committable():
+            self._commit_pending()
+
+    def _fit(self, stream: Stream, schema: pa.Schema) -> None:
+        """Make the table fit rows that are about to come, what came before them being written."""
+        if stream not in self._schemas or not self._schemas[stream].equals(schema):
+            self._emit_all(self._batcher.drain(stream))
+            self._prepare(stream, with_key(schema, self._streams.key(stream)))
 
     def _emit_all(self, batches: Iterable[tuple[Stream, pa.Table]]) -> None:
         for stream, rows in batches:
             self._emit(stream, rows)
 
     def _emit(self, stream: Stream, rows: pa.Table) -> None:
-        self._prime(stream)
-        schema = data_columns(rows.schema)
-        if stream not in self._schemas or not self._schemas[stream].equals(schema):
-            self._prepare(stream, with_key(schema, self._streams.key(stream)))
         self._plan(Batch(Kind.ROWS, stream, rows))
 
     def _prime(self, stream: Stream) -> None:
@@ -248,20 +253,28 @@ class LoadStage:
         self._touched.add(stream)
         if stream in self._resumed and stream not in self._open:
             self._discard_plan(Kind.SNAPSHOT_BEGIN, stream)
-            self._open.add(stream)
         elif stream in self._open and stream not in self._resumed:
             self._discard_plan(Kind.SNAPSHOT_END, stream)
-            self._open.discard(stream)
 
     def _discard_plan(self, kind: Kind, stream: Stream) -> None:
         schema = self._chain_schema(stream, self._known_schema(stream))
-        self._loader.schema(stream, schema)
-        list(self._loader.plan(Batch(kind, stream)))
+        with stage("loader"):
+            self._loader.schema(stream, schema)
+        self._planned(Batch(kind, stream))
+
+    def _planned(self, batch: Batch) -> list[Write]:
+        """Return the loader's writes; note what it now takes for open, whether they succeed or not."""
+        with stage("loader"):
+            writes = list(self._loader.plan(batch))
+        if batch.stream is not None and batch.kind is Kind.SNAPSHOT_BEGIN:
+            self._open.add(batch.stream)
+        elif batch.stream is not None and batch.kind is Kind.SNAPSHOT_END:
+            self._open.discard(batch.stream)
+        return writes
 
     def _plan(self, batch: Batch) -> None:
         started = time.perf_counter()
-        with stage("loader"):
-            writes = list(self._loader.plan(batch))
+        writes = self._planned(batch)
         self._result.load_duration += time.perf_counter() - started
         if self._hub.wants("load"):
             self._hub.batch("load", batch)
@@ -306,19 +319,23 @@ class LoadStage:
         self._since = None
 
     def _finish(self, position: Position | None) -> None:
-        for item in self._holder.release() if self._holder else ():
-            self._process(item)
-        self._emit_all(self._batcher.drain())
-        if position is not None and position.order > self._committed.order:
+        if position is not None and self._may_stop_at(position):
+            for item in self._holder.release() if self._holder else ():
+                self._process(item)
             self._pending = position
-            self._commit_pending()
-        self._committer.drain(self._committed)
+            self._clean = True
+        self._settle()
 
     def _stop(self) -> None:
+        self._settle()
+        raise Cancelled
+
+    def _settle(self) -> None:
+        """Make durable what can be. A flush would take with it what lies behind the last position."""
         if self._committable():
             self._commit_pending()
-        self._committer.drain(self._committed)
-        raise Cancelled
+        if self._clean:
+            self._committer.drain()
 
 
 def _surviving(changes: Sequence[Change], schema: pa.Schema) -> list[Change]:

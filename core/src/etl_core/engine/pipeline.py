@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from etl_core.config import LoadSettings, Resources, RetryPolicy
 from etl_core.engine.run import Run
+from etl_core.errors import StateError
 from etl_core.loaders.append import Append
 from etl_core.model import Stream
 from etl_core.state.memory import MemoryStore
@@ -62,6 +64,9 @@ class Pipeline:
         self.schema = schema
         self.once = once
         self.load_seconds = load_seconds
+        #: Streams whose snapshot the loader, which outlives a run, takes for open.
+        self.left_open: set[Stream] = set()
+        self._running = threading.Lock()
         self._before_run = before_run
         self._after_run = after_run
 
@@ -99,7 +104,12 @@ class Pipeline:
 
         `batch_policy` is used unless the pipeline's own settings name one.
         """
-        return Run(self, batch_policy, cancel).execute()
+        if not self._running.acquire(blocking=False):
+            raise StateError("this pipeline is running", "wait for it to end", pipeline=self.name)
+        try:
+            return Run(self, batch_policy, cancel).execute()
+        finally:
+            self._running.release()
 
     def target(self, stream: Stream) -> Stream:
         """Return where a stream lands at the destination."""

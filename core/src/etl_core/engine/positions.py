@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from etl_core.engine.stages import stage
 from etl_core.errors import StateError
 from etl_core.model import Position
 
@@ -27,7 +28,8 @@ def durable_position(
     A destination that is ahead mends the state store (a crash came between flush and save); one that is
     behind or empty while the store has a position has lost data: StateError.
     """
-    saved = state.load(pipeline)
+    with stage("state"):
+        saved = state.load(pipeline)
     if not destination.keeps_position:
         return saved
     own = destination.resume_position()
@@ -42,7 +44,8 @@ def durable_position(
             state=saved.order if saved else None,
         )
     if saved is None or own.order > saved.order:
-        state.save(fence, own)
+        with stage("state"):
+            state.save(fence, own)
     return own
 
 

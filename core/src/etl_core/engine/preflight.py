@@ -11,7 +11,7 @@ from etl_core.model import Delivery, Mode, Stream, StreamInfo
 if TYPE_CHECKING:
     from etl_core.interfaces import Destination, Loader
 
-__all__ = ["require_compatible", "require_finite", "require_streams"]
+__all__ = ["de_duplicates", "require_compatible", "require_finite", "require_streams"]
 
 
 def require_compatible(loader: Loader, destination: Destination) -> None:
@@ -35,6 +35,13 @@ def require_streams(
     problems = [*_unordered(loader, destination, infos), *_collisions(destination, infos, target)]
     if problems:
         raise ConfigError("these streams cannot be loaded", problems=problems)
+
+
+def de_duplicates(loader: Loader, destination: Destination) -> bool:
+    """Say whether a destination tells by sequences what it has, and not by a position of its own."""
+    return not destination.keeps_position and any(
+        destination.delivery(mode) is Delivery.EXACTLY_ONCE for mode in loader.needs
+    )
 
 
 def require_finite(loader: Loader, latest: object) -> None:

@@ -162,7 +162,7 @@ class Reader:
         stream, rows = batch.stream, batch.rows
         if stream is None or rows is None:
             raise FatalError("a source yielded a batch of rows without rows", stream=str(stream))
-        if self._wrap and stream not in self._open:
+        if self._wrap and stream not in self._begun:
             self._begin(stream, data_columns(rows.schema))
         if stream not in self._streams.known:
             self._streams.known[stream] = StreamInfo(stream, data_columns(rows.schema))

@@ -65,7 +65,7 @@ class Retrier:
         )(attempt)
 
     def _stop(self, state: tenacity.RetryCallState) -> bool:
-        return self._failures >= self._policy.attempts or self._cancel.is_set()
+        return self._failures >= self._policy.attempts
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         self._failures += 1  # tenacity asks for the wait before it asks whether to stop

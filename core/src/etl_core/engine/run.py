@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -15,11 +14,11 @@ from etl_core.engine.observing import HubMetrics, ObserverHub
 from etl_core.engine.positions import raised
 from etl_core.engine.preflight import require_compatible
 from etl_core.engine.retry import Next, Retrier, next_step
-from etl_core.engine.scope import EngineContext, Scope
+from etl_core.engine.scope import EngineContext, Scope, quietly
 from etl_core.engine.stages import stage
 from etl_core.engine.transforming import TransformChain
-from etl_core.errors import Cancelled
-from etl_core.model import Mode, Position, Stream
+from etl_core.errors import Cancelled, FatalError
+from etl_core.model import Mode, Position
 from etl_core.result import PipelineResult
 
 if TYPE_CHECKING:
@@ -47,7 +46,6 @@ class Run:
         self.metrics = HubMetrics(self.hub)
         self.scope = Scope(pipeline.name)
         self.chain = self._chain()
-        self.left_open: set[Stream] = set()
         self.until: Any = None
         self.fence = ""
         self._attempt: Attempt | None = None
@@ -58,9 +56,9 @@ class Run:
     def execute(self) -> PipelineResult:
         """Run to the end; raise its error or Cancelled when everything was joined and closed."""
         started = time.perf_counter()
-        self.pipeline.before_run()
         status, error = "ok", None
         try:
+            self.pipeline.before_run()
             self._run()
         except Cancelled as stop:
             status, stop.result = "cancelled", self.result
@@ -90,7 +88,10 @@ class Run:
         if durable is not None and not fresh:
             self._epoch = durable.epoch
             return durable
-        self._epoch = raised(max(durable.epoch if durable else 0, self._epoch))
+        previous = max(durable.epoch if durable else 0, self._floor)
+        if self._epoch > previous:  # of an attempt that made nothing durable
+            return Position(self._epoch, 0, None)
+        self._epoch = raised(previous)
         self.hub.emit("epoch_raised", epoch=self._epoch, reason="a new snapshot")
         return Position(self._epoch, 0, None)
 
@@ -109,6 +110,8 @@ class Run:
         with stage("transform"):
             self.chain.open()
         self._retrier.run(self._try)
+        if self.cancel.is_set():
+            raise Cancelled
 
     def _try(self) -> None:
         try:
@@ -122,6 +125,12 @@ class Run:
 
     def _once(self) -> bool:
         """Make one attempt; True when a stream was marked to be read anew and reading goes on."""
+        if self._attempt is not None and (stuck := self._attempt.scope.join(0)):
+            raise FatalError(
+                "a thread of the source did not end and may still read",
+                "the connector must end its calls when `ctx.on_cancel` says so; run again",
+                threads=", ".join(stuck),
+            )
         self._attempt = Attempt(self)
         if self.cancel.is_set():  # the watcher may have stopped the attempt before this one
             raise Cancelled
@@ -160,15 +169,15 @@ class Run:
 
     def _close(self, status: str, error: str | None) -> None:
         pipeline = self.pipeline
-        self._quietly("transforms", self.chain.close)
-        self._quietly("source", pipeline.source.close)
-        if self.fence:
-            self._quietly("state", lambda: pipeline.state.release(self.fence))
+        quietly("close of the transforms", self.chain.close)
+        quietly("close of the source", pipeline.source.close)
         self.scope.stop()
         stuck = self.scope.join(pipeline.grace)
         if stuck:
             logger.error("threads did not end: {}", ", ".join(stuck))
-        self._quietly("after_run", pipeline.after_run)
+        if self.fence:
+            quietly("release of the claim", lambda: pipeline.state.release(self.fence))
+        quietly("after_run", pipeline.after_run)
         counts = self.result.counts
         self.hub.emit(
             "run_finished",
@@ -179,9 +188,3 @@ class Run:
             seconds=self.result.total,
         )
         self.hub.close(_OBSERVERS_END)
-
-    def _quietly(self, name: str, call: Callable[[], object]) -> None:
-        try:
-            call()
-        except Exception as error:  # noqa: BLE001 - closing must go on
-            logger.warning("closing {} failed: {}", name, type(error).__name__)

@@ -17,13 +17,22 @@ if TYPE_CHECKING:
     from etl_core.interfaces import Cancel, Metrics
     from etl_core.model import Stream
 
-__all__ = ["EngineContext", "Scope"]
+__all__ = ["EngineContext", "Scope", "quietly"]
+
+
+def quietly(name: str, call: Callable[[], object]) -> None:
+    """Call what must not keep the rest of a clean-up from being done."""
+    try:
+        call()
+    except BaseException as error:  # noqa: BLE001 - what led to the clean-up is what to raise
+        logger.warning("{} failed: {}", name, type(error).__name__)
 
 
 class Scope:
     """Starts threads, asks them to stop, joins them.
 
-    An exception that leaves a thread is kept in `error` and reported through `on_failure`.
+    An exception that leaves a thread is kept in `error`, unless it comes of a stop, and reported through
+    `on_failure`.
     """
 
     def __init__(self, name: str, on_failure: Callable[[], None] = lambda: None) -> None:
@@ -40,7 +49,7 @@ class Scope:
         thread = threading.Thread(target=self._guard, args=(target, args), name=label, daemon=True)
         with self._lock:
             self._threads.append(thread)
-        thread.start()
+            thread.start()
         return thread
 
     def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
@@ -63,20 +72,25 @@ class Scope:
     def join(self, timeout: float) -> Sequence[str]:
         """Wait for every thread; return the names of those that did not end in time."""
         deadline = time.monotonic() + timeout
+        while alive := self._alive():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            alive[0].join(left)
+        return [thread.name for thread in alive]
+
+    def _alive(self) -> Sequence[threading.Thread]:
+        """Return the other threads that run; one of them may still start another."""
         with self._lock:
-            threads = list(self._threads)
-        for thread in threads:
-            if thread is not threading.current_thread():
-                thread.join(max(0.0, deadline - time.monotonic()))
-        return [thread.name for thread in threads if thread.is_alive()]
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            return [thread for thread in self._threads if thread is not threading.current_thread()]
 
     def _guard(self, target: Callable[..., None], args: Sequence[Any]) -> None:
         try:
             target(*args)
-        except Cancelled:
-            pass
         except BaseException as error:  # noqa: BLE001 - handed to the thread that runs the pipeline
-            self.error = self.error or error
+            if not self.cancel.is_set() and not isinstance(error, Cancelled):
+                self.error = self.error or error
             self._on_failure()
 
     def _forget(self, token: object) -> None:

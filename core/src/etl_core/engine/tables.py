@@ -50,32 +50,37 @@ class Tables:
         self._folded: dict[tuple[str, str], Stream] = {}
 
     def prepare(
-        self, stream: Stream, schema: pa.Schema, changes: Sequence[Change] = (), seq: bytes | None = None
+        self,
+        stream: Stream,
+        schema: pa.Schema,
+        changes: Sequence[Change] = (),
+        seq: bytes | None = None,
+        *,
+        before_change: Callable[[], None] = lambda: None,
     ) -> None:
-        """Make the table of `stream` fit `schema` (its key in the metadata), or raise SchemaError."""
-        target = self._target(stream)
-        with stage("loader"):
-            wanted = attrs.evolve(self._loader.schema(stream, schema), stream=target, seq=seq)
-        with stage("destination"):
-            current = self._destination.table(target)
+        """Make the table of `stream` fit `schema` (its key in the metadata), or raise SchemaError.
+
+        `before_change` is called when the destination is about to be asked to change something.
+        """
+        target, current, wanted = self._looked_up(stream, schema, seq)
         if current and current.seq and seq and seq <= current.seq:
             changes = ()
-        plan = self._reconcile(current, wanted, changes)
-        self._tables[stream] = _Table(target, plan)
+        with stage("destination"):
+            plan = self._reconcile(current, wanted, changes)
         if current is None or plan.changes or (seq and changes):
+            before_change()
             with stage("destination"):
                 self._destination.ensure(plan.table, plan.changes)
+        self._tables[stream] = _Table(target, plan)
         if current is not None and plan.changes:
             self._hub.emit("schema_changed", stream=str(stream), changes=[repr(c) for c in plan.changes])
             failpoints.hit("schema_change")
 
-    def existing(self, stream: Stream, schema: pa.Schema) -> None:
+    def existing(self, stream: Stream, schema: pa.Schema, before_change: Callable[[], None]) -> None:
         """Use the table as it is, where there is one; else create it."""
-        target = self._target(stream)
-        current = self._destination.table(target)
-        wanted = attrs.evolve(self._loader.schema(stream, schema), stream=target)
+        target, current, wanted = self._looked_up(stream, schema)
         if current is None:
-            self.prepare(stream, schema)
+            self.prepare(stream, schema, before_change=before_change)
         elif stream not in self._tables:
             self._tables[stream] = _Table(target, Plan(table=wanted))
 
@@ -88,7 +93,8 @@ class Tables:
         refused: list[Rejected] = []
         rows = adapted.rows
         if rows is not None:
-            rows, misfits = fit(rows, table.plan)
+            with stage("load"):
+                rows, misfits = fit(rows, table.plan)
             refused += [_misfit(write, rows_, code, column) for rows_, code, column in misfits]
         with stage("destination"):
             out = self._destination.write(attrs.evolve(adapted, stream=table.target, rows=rows))
@@ -103,6 +109,17 @@ class Tables:
         if write.step is Step.BEGIN and write.mode is not Mode.APPEND:
             return attrs.evolve(write, step=None, mode=Mode.TRUNCATE)
         return None
+
+    def _looked_up(
+        self, stream: Stream, schema: pa.Schema, seq: bytes | None = None
+    ) -> tuple[Stream, TableSchema | None, TableSchema]:
+        """Return where a stream lands, the table that is there, and the one the loader wants."""
+        with stage("destination"):
+            target = self._target(stream)
+            current = self._destination.table(target)
+        with stage("loader"):
+            wanted = attrs.evolve(self._loader.schema(stream, schema), stream=target, seq=seq)
+        return target, current, wanted
 
     def _reconcile(self, current: TableSchema | None, wanted: TableSchema, changes: Sequence[Change]) -> Plan:
         return reconcile(
