@@ -18,6 +18,8 @@ WHOLE = ("model", "schema", "interfaces", "config", "result", "errors")
 CHOSEN = {
     "hookspecs": {"API", "Registration", "hookimpl"},
     "events": {"Event"},
+    "connectors": {"TransformStep"},
+    "document": {"Document"},
     "resolve": {"load_document"},
     "engine.documents": {"run_document"},
     "engine.manager": {"PipelineManager"},

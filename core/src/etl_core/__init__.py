@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         parse_size,
         setting,
     )
+    from etl_core.connectors import TransformStep
+    from etl_core.document import Document
     from etl_core.engine.documents import run_document
     from etl_core.engine.manager import PipelineManager
     from etl_core.engine.observing import ObserverHub
@@ -133,6 +135,7 @@ __all__ = [
     "Delivery",
     "Destination",
     "DestinationTiming",
+    "Document",
     "DropColumn",
     "Duration",
     "EtlError",
@@ -177,6 +180,7 @@ __all__ = [
     "StreamInfo",
     "TableSchema",
     "Transform",
+    "TransformStep",
     "Transformed",
     "WidenColumn",
     "Write",
@@ -202,6 +206,8 @@ _HOMES = {
         "BatchPolicy CommitPolicy Duration LoadSettings Resources RetryPolicy SchemaPolicy Secret Size "
         "parse_duration parse_size setting"
     ),
+    "connectors": "TransformStep",
+    "document": "Document",
     "engine.documents": "run_document",
     "engine.manager": "PipelineManager",
     "engine.observing": "ObserverHub",
