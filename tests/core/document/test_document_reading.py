@@ -123,7 +123,7 @@ stat: {}
     assert problems(path) == [
         f"{at}1: version: expected one of 1, found 2",
         f"{at}1: destination: is missing\n    Where rows go.",
-        f"{at}2: pipeline: must be 1 to 64 letters, digits, '_', '.' or '-'",
+        f"{at}2: pipeline: must be 1 to 64 letters, digits, '_', '.' or '-', and not only dots",
         f"{at}3: extract.use: is missing\n    The connector's name; `etl-core list-plugins` shows all.",
         f"{at}8: load.batch.max_rows: the key is there twice\n    the first is in line 7",
         f"{at}9: load.on_error: expected one of fail, skip, dead-letter, found 'explode'",
@@ -164,9 +164,11 @@ def test_pipeline_names(name: str) -> None:
     assert document(with_(pipeline=name)).pipeline == name
 
 
-@pytest.mark.parametrize("name", ["", "x" * 65, "a/b", "a b", "ä", "a\n"])
+@pytest.mark.parametrize("name", ["", "x" * 65, "a/b", "a b", "ä", "a\n", ".", "..", "/etc"])
 def test_what_is_no_pipeline_name(name: str) -> None:
-    assert problems(with_(pipeline=name)) == ["pipeline: must be 1 to 64 letters, digits, '_', '.' or '-'"]
+    assert problems(with_(pipeline=name)) == [
+        "pipeline: must be 1 to 64 letters, digits, '_', '.' or '-', and not only dots"
+    ]
 
 
 def test_variables_come_from_the_environment_before_dotenv(tmp_path: Path) -> None:

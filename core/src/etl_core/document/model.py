@@ -14,7 +14,8 @@ from etl_core.document.problems import Place
 
 __all__ = ["SHAPES", "Document", "Section", "Top", "Use"]
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+#: Names become parts of paths: `.` and `..` must not be among them.
+_NAME = re.compile(r"(?!\.+\Z)[A-Za-z0-9_.-]{1,64}\Z")
 
 
 @frozen
@@ -70,7 +71,7 @@ class Document:
 
 def _named(instance: object, attribute: object, value: str) -> None:
     if not _NAME.match(value):
-        raise ValueError("must be 1 to 64 letters, digits, '_', '.' or '-'")
+        raise ValueError("must be 1 to 64 letters, digits, '_', '.' or '-', and not only dots")
 
 
 @frozen(kw_only=True)
