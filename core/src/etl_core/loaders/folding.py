@@ -104,8 +104,9 @@ class Folding:
             return False
         entry = Entry(Fate.PUT, change.row, change.row, old=change.old, unchanged=change.unchanged)
         if before is not None:
-            entry.unchanged = change.unchanged & before.unchanged
-            entry.filled = {name: before.source(name) for name in change.unchanged - before.unchanged}
+            if change.unchanged:
+                entry.unchanged = change.unchanged & before.unchanged
+                entry.filled = {name: before.source(name) for name in change.unchanged - before.unchanged}
             self._release(before)
         if overwritten is not None:
             self._release(overwritten)
@@ -117,8 +118,7 @@ class Folding:
 
     def _expressible(self, change: Change, before: Entry | None, overwritten: Entry | None) -> bool:
         """Whether a row exists that puts the change on top of what the write already says."""
-        extends_move = any(entry is not None and entry.old is not None for entry in (before, overwritten))
-        if extends_move and self._soft:
+        if self._soft and any(entry is not None and entry.old is not None for entry in (before, overwritten)):
             return False
         if before is None:
             return True

@@ -24,6 +24,7 @@ class _Rebuild:
         self._rows = rows
         self._key = tuple(key)
         self._entries = entries
+        self._filled = frozenset(name for entry in entries for name in entry.filled)
         self._stamps = _indices([entry.stamp for entry in entries])
         self._sources = _indices([None if entry.of_old else entry.row for entry in entries])
 
@@ -49,7 +50,7 @@ class _Rebuild:
         return pa.array(kept, OP_TYPE)
 
     def _data_column(self, name: str, values: pa.Array) -> pa.Array:
-        if not any(name in entry.filled for entry in self._entries):
+        if name not in self._filled:
             return values.take(self._sources)
         sources = [None if entry.of_old else entry.source(name) for entry in self._entries]
         return values.take(_indices(sources))
