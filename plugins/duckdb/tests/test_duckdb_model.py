@@ -280,7 +280,7 @@ def _run(machine: type[DuckMachine], make_duck: Any, examples: int, steps: int) 
 
 @pytest.mark.parametrize("machine", [DuckMachine, SoftMachine])
 def test_what_is_durable_is_what_the_model_says(machine: type[DuckMachine], make_duck: Any) -> None:
-    _run(machine, make_duck, 12, 15)
+    _run(machine, make_duck, 8, 12)
 
 
 @pytest.mark.slow

@@ -163,9 +163,19 @@ destination.close()
 """
 
 
-def test_a_killed_process_leaves_a_position_and_exactly_its_rows(tmp_path: Path, make_duck: Any) -> None:
+@pytest.mark.parametrize(
+    "stages",
+    [
+        ["write", "flush", "flush"],
+        pytest.param(
+            ["write", "flush", "done", "flush"] * 6, marks=[pytest.mark.slow, pytest.mark.timeout(600)]
+        ),
+    ],
+    ids=["few", "many"],
+)
+def test_a_killed_process_leaves_a_position_and_exactly_its_rows(make_duck: Any, stages: list[str]) -> None:
     duck, calm, hit = make_duck("killed.duckdb"), make_duck("calm.duckdb"), []
-    for number, stage in enumerate(["write", "flush", "done", "flush", "flush", "write"]):
+    for number, stage in enumerate(stages):
         with subprocess.Popen(_worker(duck, 1_000_000), stdout=subprocess.PIPE, text=True) as worker:
             told = [line.split() for line in _until(worker, stage, after=2 + number % 3)]
             worker.kill()

@@ -137,6 +137,10 @@ EXACT: list[tuple[pa.Array, pa.DataType]] = [
     (pa.ListArray.from_arrays([0, 1, 2], ext(pa.uuid(), [b"0" * 16, None])), pa.list_(pa.uuid())),
     (pa.ListArray.from_arrays([0, 1, 2], ext(pa.json_(), ["1", None])), pa.list_(pa.json_())),
     (
+        pa.array([{"a": {"b": 1}}, None, {"a": None}], pa.struct([("a", pa.struct([("b", pa.int8())]))])),
+        pa.struct([("a", pa.struct([("b", pa.int8())]))]),
+    ),
+    (
         pa.StructArray.from_arrays([ext(pa.uuid(), [b"0" * 16, None])], ["id"]),
         pa.struct([("id", pa.uuid())]),
     ),
@@ -238,6 +242,10 @@ FINE = [
     pa.array([[_mdn(1000)], [_mdn(0), _mdn(1)], None, [_mdn(-1)]], pa.list_(MDN)),
     pa.array([[_mdn(1000)], [_mdn(1)], None, [_mdn(-1)]], pa.list_(MDN, 1)),
     pa.array([{"a": _mdn(1000)}, {"a": _mdn(1)}, None, {"a": _mdn(-1)}], pa.struct([("a", MDN)])),
+    pa.array(
+        [{"b": 1, "a": [_mdn(0)]}, {"a": [_mdn(1)]}, None, {"a": [_mdn(-1)]}],
+        pa.struct([("b", pa.int8()), ("a", pa.list_(MDN))]),
+    ),
     pa.array([[("a", _mdn(0))], [("a", _mdn(1))], None, [("b", _mdn(-1))]], pa.map_(pa.string(), MDN)),
     pa.DictionaryArray.from_arrays(pa.array([0, 1, None, 1], pa.int8()), pa.array([_mdn(0), _mdn(1)], MDN)),
 ]
@@ -291,7 +299,8 @@ TYPES = st.recursive(
     lambda inner: st.one_of(
         inner.map(pa.list_),
         inner.map(pa.large_list),
-        inner.map(lambda type: pa.list_(type, 2)),
+        # pyarrow itself cannot decode an empty dictionary below a null of fixed size.
+        inner.filter(lambda type: "dictionary" not in str(type)).map(lambda type: pa.list_(type, 2)),
         inner.map(lambda type: pa.struct([("a", type), ('b"', pa.int8())])),
         inner.map(lambda type: pa.map_(pa.string(), type)),
     ),
@@ -326,9 +335,10 @@ _SAMPLES: dict[str, list[Any]] = {
 }
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_nested_types_read_back_equal(duck: Any, data: st.DataObject) -> None:
+    duck.destination.abort()
     drawn = data.draw(TYPES)
     column = _array(data.draw(st.lists(_values(drawn), max_size=5)), drawn)
     stream = Stream("nested", f"t{next(_NUMBERS)}")

@@ -16,10 +16,10 @@ __all__ = ["accept", "readable", "split"]
 
 
 def readable(rows: pa.Table) -> pa.Table:
-    """Return `rows` with every column in a type DuckDB reads; columns that are keep their buffers."""
+    """Return `rows` with every column as DuckDB reads it; columns that are so already keep their buffers."""
     for index, field in enumerate(rows.schema):
         wanted = handed(field.type)
-        if wanted != field.type:
+        if wanted != field.type or _nests(field.type):
             rows = rows.set_column(index, field.name, _converted(rows.column(index), wanted))
     return rows
 
@@ -28,7 +28,28 @@ def _converted(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
     if pt.is_run_end_encoded(column.type):
         chunks = [pc.run_end_decode(chunk) for chunk in column.chunks]
         column = pa.chunked_array(chunks, column.type.value_type)
-    return column if column.type == wanted else column.cast(wanted)
+    if column.type != wanted:
+        column = pa.chunked_array([_cast(chunk, wanted) for chunk in column.chunks], wanted)
+    if not _nests(wanted):
+        return column
+    return pa.chunked_array([pa.concat_arrays([chunk]) for chunk in column.chunks], wanted)
+
+
+def _cast(array: pa.Array, wanted: pa.DataType) -> pa.Array:
+    """Cast; what lies below the nulls of a struct, and may be out of bounds, is left out of it."""
+    if not pt.is_struct(wanted) or array.type == wanted:
+        return array.cast(wanted)
+    children = [_cast(child, field.type) for child, field in zip(array.flatten(), wanted, strict=True)]
+    return pa.StructArray.from_arrays(children, fields=list(wanted), mask=array.is_null())
+
+
+def _nests(type: pa.DataType, within: bool = False) -> bool:
+    """Whether there is a struct below a struct: DuckDB reads such a one only from an array's beginning."""
+    if pt.is_struct(type):
+        return within or any(_nests(field.type, True) for field in type)
+    if pt.is_map(type):
+        return within or _nests(type.key_type, True) or _nests(type.item_type, True)
+    return any(_nests(type.field(index).type, within) for index in range(type.num_fields))
 
 
 def accept(stream: Stream, rows: pa.Table, key: Sequence[str]) -> tuple[pa.Table, list[Rejected]]:
