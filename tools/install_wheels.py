@@ -21,35 +21,23 @@ def main(names: list[str]) -> None:
     """Build and install; raise CalledProcessError with uv's own words above it."""
     with tempfile.TemporaryDirectory() as directory:
         wheels = build(names, Path(directory))
-        command: list[str | Path] = [
-            "uv",
-            "pip",
-            "install",
-            "--quiet",
-            "--python",
-            sys.executable,
-            "--constraint",
-            CONSTRAINTS,
-        ]
         reinstall = [f"--reinstall-package={wheel.name.split('-')[0]}" for wheel in wheels]
-        subprocess.run([*command, *reinstall, *map(requirement, wheels)], check=True, cwd=directory)
+        where = ["--python", sys.executable, "--constraint", str(CONSTRAINTS)]
+        uv("pip", "install", *where, *reinstall, *map(requirement, wheels))
 
 
 def build(names: list[str], directory: Path) -> list[Path]:
     """Build into `directory` and return the wheels that are there then."""
-    command: list[str | Path] = [
-        "uv",
-        "build",
-        "--quiet",
-        "--wheel",
-        "--build-constraint",
-        CONSTRAINTS,
-        "--out-dir",
-        directory,
-    ]
     for which in [["--package", name] for name in names] or [["--all-packages"]]:
-        subprocess.run([*command, *which], check=True, cwd=ROOT)
+        uv("build", "--wheel", "--build-constraint", CONSTRAINTS, "--out-dir", directory, *which)
     return sorted(directory.glob("*.whl"))
+
+
+def uv(*arguments: str | Path) -> None:
+    """Run uv; ask the network only for what the cache does not have."""
+    command = ["uv", "--quiet", *map(str, arguments)]
+    if subprocess.run([*command, "--offline"], cwd=ROOT, capture_output=True, check=False).returncode != 0:
+        subprocess.run(command, cwd=ROOT, check=True)
 
 
 def requirement(wheel: Path) -> str:

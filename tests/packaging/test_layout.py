@@ -24,6 +24,7 @@ def test_every_member_is_installed_by_default_and_measured_and_held_by_the_impor
     assert set(PROJECT["project"]["dependencies"]) == names
     assert set(PROJECT["tool"]["coverage"]["run"]["source_pkgs"]) == set(PACKAGES.values())
     assert set(PROJECT["tool"]["importlinter"]["root_packages"]) == set(PACKAGES.values())
+    assert set(PROJECT["tool"]["coverage"]["paths"]) == set(PACKAGES)
     sources = {str((path.parent / "src").relative_to(ROOT)) for path in MEMBERS}
     assert set(PROJECT["tool"]["mypy"]["mypy_path"]) == {*sources, "tests"}
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_core.errors import StateError
@@ -201,6 +201,7 @@ def test_of_many_threads_one_gets_the_claim(store: StateStore) -> None:
 _letters = st.lists(st.tuples(st.integers(0, 6), st.sampled_from(["transform", "destination"])), max_size=12)
 
 
+@settings(max_examples=30)  # every example makes a file and syncs it
 @given(calls=st.lists(_letters, max_size=6), bound=st.integers(1, 8))
 def test_any_way_of_cutting_letters_into_calls_keeps_the_first_of_each(
     tmp_path_factory: pytest.TempPathFactory, calls: list[list[tuple[int, str]]], bound: int
