@@ -150,6 +150,8 @@ class Streaming:
             if not self._transactions.open and self._progress.cut is None:
                 self._progress.lsn = max(self._progress.lsn, message.end)
             self._feedback.received(message.end, message.answer)
+            if message.answer:  # a server that is about to stop waits until all it sent is confirmed
+                self._positioned = -math.inf
             return
         change = parse(message.payload)
         for batch in self._transactions.take(change, len(message.payload)):

@@ -1,0 +1,228 @@
+"""What the server sends, read exactly or refused."""
+
+from __future__ import annotations
+
+import struct
+from contextlib import suppress
+
+import pyarrow as pa
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from etl_core import COMMIT_TS, OLD_KEY, OP, SEQ, FatalError, pack_seq
+from etl_core import UNCHANGED as UNCHANGED_COLUMN
+from etl_pglib.types import PgType
+from etl_postgres_cdc.copytext import split
+from etl_postgres_cdc.decoder import Layout, Rows
+from etl_postgres_cdc.pgoutput import (
+    UNCHANGED,
+    Begin,
+    Commit,
+    Delete,
+    Insert,
+    Logical,
+    Message,
+    Origin,
+    Relation,
+    RelationColumn,
+    Truncate,
+    Type,
+    Update,
+    Values,
+    parse,
+)
+
+TEXTS = st.text(max_size=20).filter(lambda text: "\0" not in text)
+OIDS = st.integers(0, 2**32 - 1)
+LSNS = st.integers(0, 2**63 - 1)
+VALUES = st.lists(st.none() | TEXTS | st.just(UNCHANGED), max_size=5)
+
+
+def name(text: str) -> bytes:
+    return text.encode() + b"\0"
+
+
+def row(values: Values) -> bytes:
+    parts = [struct.pack(">h", len(values))]
+    for value in values:
+        if isinstance(value, str):
+            data = value.encode()
+            parts.append(b"t" + struct.pack(">i", len(data)) + data)
+        else:
+            parts.append(b"n" if value is None else b"u")
+    return b"".join(parts)
+
+
+def encode(message: Message) -> bytes:  # noqa: C901 - one case per message
+    """Write a message as the server does."""
+    match message:
+        case Begin(lsn, timestamp, xid):
+            return b"B" + struct.pack(">qqI", lsn, timestamp, xid)
+        case Commit(lsn, end, timestamp):
+            return b"C\0" + struct.pack(">qqq", lsn, end, timestamp)
+        case Origin(lsn, text):
+            return b"O" + struct.pack(">q", lsn) + name(text)
+        case Relation(relation, namespace, text, identity, columns):
+            head = b"R" + struct.pack(">I", relation) + name(namespace) + name(text) + identity.encode()
+            return (
+                head
+                + struct.pack(">H", len(columns))
+                + b"".join(
+                    bytes([key]) + name(column) + struct.pack(">Ii", oid, typmod)
+                    for key, column, oid, typmod in columns
+                )
+            )
+        case Type(oid, namespace, text):
+            return b"Y" + struct.pack(">I", oid) + name(namespace) + name(text)
+        case Insert(relation, new):
+            return b"I" + struct.pack(">I", relation) + b"N" + row(new)
+        case Update(relation, old, full, new):
+            before = b"" if old is None else (b"O" if full else b"K") + row(old)
+            return b"U" + struct.pack(">I", relation) + before + b"N" + row(new)
+        case Delete(relation, old, full):
+            return b"D" + struct.pack(">I", relation) + (b"O" if full else b"K") + row(old)
+        case Truncate(relations, options):
+            return (
+                b"T"
+                + struct.pack(">iB", len(relations), options)
+                + struct.pack(f">{len(relations)}I", *relations)
+            )
+        case Logical(lsn, prefix, content):
+            return b"M\0" + struct.pack(">q", lsn) + name(prefix) + struct.pack(">I", len(content)) + content
+
+
+COLUMNS = st.builds(RelationColumn, st.booleans(), TEXTS, OIDS, st.integers(-1, 2**31 - 1))
+MESSAGES = st.one_of(
+    st.builds(Begin, LSNS, st.integers(-(2**63), 2**63 - 1), OIDS),
+    st.builds(Commit, LSNS, LSNS, LSNS),
+    st.builds(Origin, LSNS, TEXTS),
+    st.builds(
+        Relation, OIDS, TEXTS, TEXTS, st.sampled_from("dnfi"), st.lists(COLUMNS, max_size=4).map(tuple)
+    ),
+    st.builds(Type, OIDS, TEXTS, TEXTS),
+    st.builds(Insert, OIDS, VALUES),
+    st.builds(Update, OIDS, VALUES, st.booleans(), VALUES),
+    st.builds(Update, OIDS, st.none(), st.just(False), VALUES),
+    st.builds(Delete, OIDS, VALUES, st.booleans()),
+    st.builds(Truncate, st.lists(OIDS, max_size=4).map(tuple), st.integers(0, 255)),
+    st.builds(Logical, LSNS, TEXTS, st.binary(max_size=20)),
+)
+
+
+@given(MESSAGES)
+def test_every_message_is_read_as_it_was_written(message: Message) -> None:
+    assert parse(encode(message)) == message
+
+
+@given(MESSAGES, st.data())
+def test_a_cut_message_is_refused(message: Message, data: st.DataObject) -> None:
+    encoded = encode(message)
+    with pytest.raises(FatalError, match="no message of pgoutput"):
+        parse(encoded[: data.draw(st.integers(0, len(encoded) - 1))])
+
+
+@given(MESSAGES, st.binary(min_size=1, max_size=5))
+def test_a_message_with_more_than_it_has_is_refused(message: Message, more: bytes) -> None:
+    with pytest.raises(FatalError):
+        parse(encode(message) + more)
+
+
+@given(MESSAGES, st.data())
+def test_a_corrupt_message_is_read_or_refused(message: Message, data: st.DataObject) -> None:
+    encoded = bytearray(encode(message))
+    encoded[data.draw(st.integers(0, len(encoded) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(FatalError):
+        parse(bytes(encoded))
+
+
+def test_an_unknown_message_is_refused_and_not_shown() -> None:
+    with pytest.raises(FatalError) as error:
+        parse(b"?what")
+    assert error.value.facts == {"kind": "3f", "size": 5}
+
+
+TEXT_TYPE = PgType(25, -1, "text", pa.string(), lambda values: pa.array(values, pa.string()))
+
+
+def rows(key: tuple[int, ...] = (0,)) -> Rows:
+    return Rows(Layout(("id", "v"), (TEXT_TYPE, TEXT_TYPE), key))
+
+
+@given(
+    st.lists(st.builds(Insert, st.just(1), st.lists(st.none() | TEXTS, min_size=2, max_size=2)), max_size=20)
+)
+def test_rows_come_out_as_they_went_in(changes: list[Insert]) -> None:
+    gathered = rows()
+    for number, change in enumerate(changes):
+        gathered.change(change, pack_seq(1, 2, number), 0, 5)
+    assert (len(gathered), gathered.size) == (len(changes), 5 * len(changes))
+    batch = gathered.finish()
+    assert batch.schema == gathered.layout.full
+    assert [list(row.values())[:2] for row in batch.to_pylist()] == [change.new for change in changes]
+    assert batch.column(SEQ).to_pylist() == [pack_seq(1, 2, number) for number in range(len(changes))]
+    assert {str(time) for time in batch.column(COMMIT_TS).to_pylist()} <= {"2000-01-01 00:00:00+00:00"}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["a", "b", None, UNCHANGED]), st.booleans())
+    )
+)
+def test_old_keys_and_unchanged_values_belong_to_their_rows(updates: list[tuple[str, object, bool]]) -> None:
+    gathered = rows()
+    for old, value, keyed in updates:
+        change = Update(1, [old, None] if keyed else None, False, ["a", value])  # type: ignore[list-item]
+        gathered.change(change, pack_seq(1, 1, 1), 0, 1)
+    for row, (old, value, keyed) in zip(gathered.finish().to_pylist(), updates, strict=True):
+        assert row[OP] == "u"
+        assert row["v"] == (None if value is UNCHANGED else value)
+        assert row[UNCHANGED_COLUMN] == (["v"] if value is UNCHANGED else None)
+        assert row[OLD_KEY] == ({"id": old} if keyed and old != "a" else None)
+
+
+def test_a_row_of_another_width_is_refused() -> None:
+    for change in (Insert(1, ["a"]), Update(1, ["a"], True, ["a", "b"]), Delete(1, ["a", "b", "c"], True)):
+        with pytest.raises(FatalError, match="columns that the server announced"):
+            rows().change(change, pack_seq(1, 1, 1), 0, 1)
+
+
+def test_no_rows_and_no_columns_are_rows_too() -> None:
+    assert rows().finish().num_rows == 0
+    empty = Rows(Layout((), (), ()))
+    empty.read(pack_seq(1, 1, 1), split(b"\n", 0), 1)
+    assert empty.finish().num_rows == 1
+
+
+def copied(values: list[str | None]) -> bytes:
+    """Write a row as COPY does."""
+    escapes = {"\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v", "\\": "\\"}
+    fields = [
+        "\\N" if v is None else "".join(f"\\{escapes[c]}" if c in escapes else c for c in v) for v in values
+    ]
+    return "\t".join(fields).encode() + b"\n"
+
+
+@given(st.lists(st.none() | TEXTS | st.sampled_from(["\\N", "\\", "\t\n\r\b\f\v"]), min_size=1, max_size=5))
+def test_a_copied_row_is_read_as_it_was_written(values: list[str | None]) -> None:
+    assert split(copied(values), len(values)) == values
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=3), st.integers(1, 5))
+def test_a_copied_row_of_another_width_is_refused(values: list[str], columns: int) -> None:
+    assume(columns != len(values))
+    with pytest.raises(FatalError):
+        split(copied(list(values)), columns)
+
+
+def test_text_that_is_not_utf8_is_refused_and_not_shown() -> None:
+    with pytest.raises(FatalError, match="not UTF-8") as error:
+        split(b"secret\xff\n", 1)
+    assert "secret" not in repr(error.value)
+    assert error.value.__cause__ is None
+
+
+def test_the_schema_of_a_layout_has_its_key() -> None:
+    layout = rows((1, 0)).layout
+    assert layout.key_names == ("v", "id")
+    assert layout.full.field(OLD_KEY).type == pa.struct([("v", pa.string()), ("id", pa.string())])
