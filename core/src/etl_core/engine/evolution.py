@@ -110,7 +110,7 @@ class _Reconciliation:
         self._vouched = {c.name: c.type for c in changes if isinstance(c, WidenColumn) and not c.rewrites}
         for field in list(self._working.columns.values()):
             if self._working.fold(field.name) not in names and not self._is_ours(field.name):
-                self._removed(field, drop)
+                self._removed(field)
         columns = [kept for field in self._wanted.columns if (kept := self._column(field)) is not None]
         for field in self._wanted.control or ():
             self._control(field)
@@ -134,7 +134,7 @@ class _Reconciliation:
                 wanted="a history" if self._history else "a mirror",
             )
 
-    def _removed(self, field: pa.Field, drop: bool) -> None:
+    def _removed(self, field: pa.Field) -> None:
         """Decide about a column of the table that rows no longer have."""
         if self._policy.removed_column == "freeze":
             raise self._refused(
@@ -143,9 +143,7 @@ class _Reconciliation:
                 field.name,
                 found=field.type,
             )
-        if drop and self._replacing:
-            self._working.drop(field.name)
-        elif not field.nullable and self._policy.removed_column == "evolve":
+        if not field.nullable and self._policy.removed_column == "evolve":
             self._working.widen(WidenColumn(field.name, field.type, nulls=True))
         elif not field.nullable:
             self._rejects_null.add(field.name)

@@ -12,7 +12,7 @@ from etl_core.engine import failpoints
 from etl_core.engine.reading import End, Item, Stopped, Streams
 from etl_core.engine.stages import stage
 from etl_core.errors import Cancelled, FatalError, SchemaError
-from etl_core.model import AddColumn, Batch, Kind, Position, RenameColumn, Stream, WidenColumn, Write
+from etl_core.model import Batch, Kind, Position, Stream, Write
 from etl_core.schema import data_columns, with_key
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class LoadStage:
         self._prime(stream)
         schema = self._chain_schema(stream, self._known_schema(stream))
         if batch.schema is not None:
-            self._prepare(stream, schema)
+            self._prepare(stream, schema, replacing=batch.kind is Kind.SNAPSHOT_BEGIN)
         else:
             self._tables.existing(stream, schema, self._before_change)
         self._clean = False
@@ -199,7 +199,7 @@ class LoadStage:
         self._streams.learn(batch)
         self._prime(stream)
         schema = self._chain_schema(stream, self._known_schema(stream))
-        self._prepare(stream, schema, _surviving(batch.changes, schema), batch.seq)
+        self._prepare(stream, schema, batch.changes, batch.seq)
 
     def _rewritten(self, batch: Batch, stream: Stream) -> None:
         if self._on_rewrite == "fail" or batch.position is None:
@@ -224,9 +224,17 @@ class LoadStage:
             return self._chain.schema(stream, with_key(schema, key), key)
 
     def _prepare(
-        self, stream: Stream, schema: pa.Schema, changes: Sequence[Change] = (), seq: bytes | None = None
+        self,
+        stream: Stream,
+        schema: pa.Schema,
+        changes: Sequence[Change] = (),
+        seq: bytes | None = None,
+        *,
+        replacing: bool = False,
     ) -> None:
-        self._tables.prepare(stream, schema, changes, seq, before_change=self._before_change)
+        self._tables.prepare(
+            stream, schema, changes, seq, replacing=replacing, before_change=self._before_change
+        )
         self._schemas[stream] = schema
 
     def _before_change(self) -> None:
@@ -336,17 +344,3 @@ class LoadStage:
             self._commit_pending()
         if self._clean:
             self._committer.drain()
-
-
-def _surviving(changes: Sequence[Change], schema: pa.Schema) -> list[Change]:
-    """Keep the changes that transforms left as they are; the rest shows as a difference of schemas."""
-    names = set(schema.names)
-
-    def holds(change: Change) -> bool:
-        if isinstance(change, AddColumn | WidenColumn):
-            return change.name in names and schema.field(change.name).type == change.type
-        if isinstance(change, RenameColumn):
-            return change.new in names and change.old not in names
-        return change.name not in names
-
-    return [change for change in changes if holds(change)]

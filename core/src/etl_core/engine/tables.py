@@ -48,6 +48,7 @@ class Tables:
         self._hub = hub
         self._tables: dict[Stream, _Table] = {}
         self._folded: dict[tuple[str, str], Stream] = {}
+        self._discarded: set[tuple[Stream, str]] = set()
 
     def prepare(
         self,
@@ -56,22 +57,25 @@ class Tables:
         changes: Sequence[Change] = (),
         seq: bytes | None = None,
         *,
+        replacing: bool = False,
         before_change: Callable[[], None] = lambda: None,
     ) -> None:
         """Make the table of `stream` fit `schema` (its key in the metadata), or raise SchemaError.
 
-        `before_change` is called when the destination is about to be asked to change something.
+        `replacing` says that a snapshot begins; `before_change` is called when the destination is about to
+        be asked to change something.
         """
         target, current, wanted = self._looked_up(stream, schema, seq)
         if current and current.seq and seq and seq <= current.seq:
             changes = ()
         with stage("destination"):
-            plan = self._reconcile(current, wanted, changes)
+            plan = self._reconcile(current, wanted, changes, replacing)
         if current is None or plan.changes or (seq and changes):
             before_change()
             with stage("destination"):
                 self._destination.ensure(plan.table, plan.changes)
         self._tables[stream] = _Table(target, plan)
+        self._say_discarded(stream, plan)
         if current is not None and plan.changes:
             self._hub.emit("schema_changed", stream=str(stream), changes=[repr(c) for c in plan.changes])
             failpoints.hit("schema_change")
@@ -121,7 +125,16 @@ class Tables:
             wanted = attrs.evolve(self._loader.schema(stream, schema), stream=target, seq=seq)
         return target, current, wanted
 
-    def _reconcile(self, current: TableSchema | None, wanted: TableSchema, changes: Sequence[Change]) -> Plan:
+    def _say_discarded(self, stream: Stream, plan: Plan) -> None:
+        """Say once of each column that the policy leaves out or loads as null."""
+        for name in sorted(plan.left_out | plan.nulled):
+            if (stream, name) not in self._discarded:
+                self._discarded.add((stream, name))
+                self._hub.emit("column_discarded", stream=str(stream), column=name)
+
+    def _reconcile(
+        self, current: TableSchema | None, wanted: TableSchema, changes: Sequence[Change], replacing: bool
+    ) -> Plan:
         return reconcile(
             current,
             wanted,
@@ -130,6 +143,7 @@ class Tables:
             drop_columns=self._settings.drop_columns,
             stored=self._destination.stored,
             fold=self._destination.fold,
+            replacing=replacing,
         )
 
     def _target(self, stream: Stream) -> Stream:
