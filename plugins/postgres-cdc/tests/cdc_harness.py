@@ -11,7 +11,7 @@ from typing import Any
 
 from loguru import logger
 
-from etl_core import OP, SEQ, Batch, Kind, Secret, Stream
+from etl_core import OP, SEQ, Batch, Cancel, Kind, Metrics, Secret, Stream
 from etl_postgres_cdc.config import PostgresCdc
 from etl_postgres_cdc.source import PostgresSource
 
@@ -24,9 +24,10 @@ class FakeContext:
     def __init__(self, pipeline: str, epoch: int = 1, poll_interval: float = 0.05) -> None:
         self.pipeline = pipeline
         self.epoch = epoch
-        self.cancel = threading.Event()
+        self.stopped = threading.Event()
+        self.cancel: Cancel = self.stopped
         self.logger = logger
-        self.metrics = self
+        self.metrics: Metrics = self
         self.poll_interval = poll_interval
         self.gauges: dict[str, float] = {}
         self.phases: dict[str, float] = {}
@@ -49,7 +50,7 @@ class FakeContext:
         return lambda: self.callbacks.remove(callback) if callback in self.callbacks else None
 
     def stop(self) -> None:
-        self.cancel.set()
+        self.stopped.set()
         for callback in list(self.callbacks):
             callback()
 
@@ -76,7 +77,7 @@ class Harness:
         self.position: Any = None
         self._iterator: Iterator[Batch | None] | None = None
 
-    def context(self, epoch: int = 1) -> FakeContext:
+    def context(self, epoch: int = 1) -> Any:
         return FakeContext(self.pipeline, epoch)
 
     def start(self, resume: Any = None, until: Any = None, epoch: int = 1) -> Harness:

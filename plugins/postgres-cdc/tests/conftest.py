@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from cdc_harness import Harness
@@ -15,7 +16,7 @@ def cdc(pg: Database) -> Iterator[Callable[..., Harness]]:
     """A function that makes a harness on the test's database; it takes the source's settings."""
     made: list[Harness] = []
 
-    def make(*tables: str, **settings: object) -> Harness:
+    def make(*tables: str, **settings: Any) -> Harness:
         made.append(Harness(pg.dsn, list(tables) or ["public.*"], **settings))
         return made[-1]
 
