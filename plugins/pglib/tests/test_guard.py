@@ -16,7 +16,7 @@ def order(directory: Path, script: str) -> str:
     return json.dumps(
         {
             "command": [sys.executable, "-c", script],
-            "log": str(directory / "log"),
+            "log": str(directory / "server.log"),
             "identity": {},
             "owners": str(directory / "owners.lock"),
             "home": str(directory),
@@ -42,4 +42,12 @@ def test_a_server_that_ends_by_itself_leaves_its_data(tmp_path: Path) -> None:
         fcntl.flock(owner, fcntl.LOCK_SH)
         assert guard.main(order(tmp_path, "print('hello')")) == 0
     assert (tmp_path / "data").exists()
-    assert (tmp_path / "log").read_text() == "hello\n"
+    assert (tmp_path / "server.log").read_text() == "hello\n"
+
+
+def test_what_others_put_beside_the_data_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "data" / "base").mkdir(parents=True)
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "owners.lock").touch()
+    guard.remove(tmp_path, tmp_path / "owners.lock")
+    assert [path.name for path in tmp_path.iterdir()] == ["theirs"]

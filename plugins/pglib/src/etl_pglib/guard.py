@@ -46,16 +46,15 @@ def main(argument: str) -> int:
 
 
 def remove(home: Path, owners: Path) -> None:
-    """Remove a server's data, then its directory; the file that owners lock goes last.
+    """Remove what a server made, and its directories if nothing else is in them; the owners' lock goes last.
 
     Whoever comes meanwhile waits at that file's lock, which the caller holds, and then starts anew.
     """
-    for path in [*home.glob("*"), *owners.parent.glob("*")]:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        elif path != owners:
-            path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # not empty: somebody is already there
+    for name in ("data", "unfinished", "run"):
+        shutil.rmtree(home / name, ignore_errors=True)
+    for name in ("server.log", "start.lock", LASTING):
+        owners.with_name(name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not empty: somebody is already there, or always was
         if home != owners.parent:
             home.rmdir()
         owners.unlink()
