@@ -11,20 +11,19 @@ __all__ = ["EVENTS", "Event"]
 
 #: Every event's name and what its facts are.
 EVENTS: Mapping[str, str] = {
-    "run_started": "epoch, resume (bool)",
+    "run_started": "once (bool)",
     "batch_read": "stream, rows, bytes",
     "batch_written": "stream, rows, bytes, mode",
     "snapshot_started": "stream",
-    "snapshot_finished": "stream, rows",
+    "snapshot_finished": "stream",
     "schema_changed": "stream, changes",
     "column_discarded": "stream, column",
     "truncated": "stream",
     "rows_rejected": "stream, rows, code, stage",
-    "committed": "epoch, n, rows, bytes, seconds",
+    "committed": "epoch, n",
     "retrying": "error, message, attempt, wait_seconds",
     "epoch_raised": "epoch, reason",
-    "lag": "bytes, seconds",
-    "metric": "metric, value, kind (count or gauge), labels",
+    "metric": "metric (a source's lag: lag.bytes, lag.seconds), value, kind (count or gauge), labels",
     "observer_overrun": "observer, left_out",
     "run_finished": "status (ok, failed or cancelled), error, rows_read, rows_written, seconds",
 }

@@ -47,7 +47,9 @@ def test_a_board_adds_up_what_it_is_told() -> None:
         event("batch_written", rows=1000, bytes=2048, mode="append", **stream),
         event("batch_written", rows=1, bytes=10, mode="append", stream="public.a"),
         event("rows_rejected", rows=2, code="x", stage="y", **stream),
-        event("lag", bytes=1 << 20, seconds=2.5),
+        event("metric", metric="lag.bytes", value=1 << 20, kind="gauge", labels={}),
+        event("metric", metric="lag.seconds", value=2.5, kind="gauge", labels={}),
+        event("metric", metric="other", value=1, kind="count", labels={}),
         event("committed", epoch=1, n=1),
     ):
         board.take(told)
@@ -61,9 +63,9 @@ def test_a_board_adds_up_what_it_is_told() -> None:
     board.take(event("snapshot_finished", rows=5, **stream))
     board.take(event("retrying", error="x", message="y", attempt=1, wait_seconds=1))
     assert "shop 1 retries, 2 rejected retrying 1.0 MiB, 2.5 s" in drawn(board)
-    board.take(event("lag", bytes=None, seconds=1))
+    board.take(event("metric", metric="lag.seconds", value=1, kind="gauge", labels={}))
     board.take(event("run_finished", status="ok"))
-    assert "shop 1 retries, 2 rejected ok 1.0 s" in drawn(board)
+    assert "shop 1 retries, 2 rejected ok 1.0 MiB, 1.0 s" in drawn(board)
 
 
 @pytest.fixture

@@ -101,6 +101,30 @@ def test_a_cancel_reaches_the_runners() -> None:
     assert isinstance(caught.value.result["a"].error, Cancelled)
 
 
+def test_a_runner_that_stops_by_itself_is_no_success() -> None:
+    def stop(cancel: Any) -> None:
+        raise Cancelled
+
+    with pytest.raises(PipelinesFailed):
+        manager(Job("a", stop)).run_all()
+
+
+def test_an_interrupt_of_the_caller_stops_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = threading.Event()
+
+    def work(cancel: Any) -> None:
+        assert cancel.wait(8)
+        stopped.set()
+
+    def interrupt(self: threading.Thread, timeout: float | None = None) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(threading.Thread, "join", interrupt)
+        manager(Job("a", work)).run_all()
+    assert stopped.wait(8)
+
+
 def test_three_runners_on_three_workers_meet() -> None:
     barrier = threading.Barrier(3)
     outcomes = manager(*[Job(str(n), lambda _: barrier.wait(8)) for n in range(3)], workers=3).run_all()

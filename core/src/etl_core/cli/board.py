@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,7 @@ class _Head:
     """One pipeline."""
 
     phase: str = "waiting"
-    lag: str = ""
+    behind: dict[str, float] = Factory(dict)
     retries: int = 0
     rejected: int = 0
     lines: dict[str, _Line] = Factory(dict)
@@ -83,8 +83,8 @@ class Board:
                 head.rejected += facts["rows"]
             case "retrying":
                 head.phase, head.retries = "retrying", head.retries + 1
-            case "lag":
-                head.lag = _lag(facts.get("bytes"), facts.get("seconds"))
+            case "metric" if str(facts["metric"]).startswith("lag."):
+                head.behind[facts["metric"]] = facts["value"]
             case "run_started":
                 head.phase = "running"
             case "run_finished":
@@ -112,7 +112,7 @@ def _rows(name: str, head: _Head, now: float) -> list[list[str]]:
     notes = [f"{head.retries} retries"] * bool(head.retries) + [f"{head.rejected} rejected"] * bool(
         head.rejected
     )
-    first = [name, ", ".join(notes), head.phase, "", "", "", "", head.lag]
+    first = [name, ", ".join(notes), head.phase, "", "", "", "", _lag(head.behind)]
     return [first] + [
         [
             "",
@@ -128,7 +128,7 @@ def _rows(name: str, head: _Head, now: float) -> list[list[str]]:
     ]
 
 
-def _lag(behind: float | None, seconds: float | None) -> str:
-    parts = [] if behind is None else [size(behind)]
-    parts += [] if seconds is None else [f"{seconds:.1f} s"]
+def _lag(behind: Mapping[str, float]) -> str:
+    parts = [size(behind["lag.bytes"])] if "lag.bytes" in behind else []
+    parts += [f"{behind['lag.seconds']:.1f} s"] if "lag.seconds" in behind else []
     return ", ".join(parts)

@@ -104,7 +104,11 @@ class _Session:
         ]
         for thread in threads:
             thread.start()
-        self._join(threads, cancel)
+        try:
+            self._join(threads, cancel)
+        except BaseException:  # an interrupt of the caller's thread stops the work, too
+            self._stop()
+            raise
         if cancel is not None and cancel.is_set():
             stop = Cancelled()
             stop.result = self._outcomes
@@ -122,8 +126,11 @@ class _Session:
                 thread.join(_LOOK_INTERVAL)
                 waited += _LOOK_INTERVAL if self._failed else 0.0
                 if (cancel is not None and cancel.is_set()) or waited > self._grace:
-                    self._closed.set()
-                    self._cancel.set()
+                    self._stop()
+
+    def _stop(self) -> None:
+        self._closed.set()
+        self._cancel.set()
 
     def _work(self) -> None:
         while not self._closed.is_set():
@@ -139,6 +146,7 @@ class _Session:
         except BaseException as error:  # noqa: BLE001 - every outcome is reported
             outcome = Outcome(runner.name, error=error)
         self._outcomes[runner.name] = outcome
-        if outcome.error is not None and not isinstance(outcome.error, Cancelled):
+        stopped = isinstance(outcome.error, Cancelled) and self._cancel.is_set()
+        if outcome.error is not None and not stopped:
             self._failed.append(outcome)
             self._closed.set()

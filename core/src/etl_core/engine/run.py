@@ -105,7 +105,7 @@ class Run:
         require_compatible(self.pipeline.loader, self.pipeline.destination)
         with stage("state"):
             self.fence = self.pipeline.state.claim(self.pipeline.name)
-        self.hub.emit("run_started")
+        self.hub.emit("run_started", once=self.pipeline.once)
         self.scope.spawn(self._watch, name="watch")
         with stage("transform"):
             self.chain.open()
