@@ -84,7 +84,7 @@ class Context(Protocol):
     poll_interval: float
     """Seconds within which a source yields (None when idle) and looks at `cancel`."""
 
-    def spawn(self, target: Callable[..., None], *args: Any, name: str = "") -> threading.Thread:
+    def spawn(self, target: Callable[..., object], *args: Any, name: str = "") -> threading.Thread:
         """Start a thread that the engine joins; an exception in it fails the run."""
 
     def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:

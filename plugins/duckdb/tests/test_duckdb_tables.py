@@ -100,7 +100,7 @@ def test_an_added_column_has_its_default_in_rows_that_are_there(
 ) -> None:
     from decimal import Decimal
 
-    value = Decimal(default) if pa.types.is_decimal(type) else default
+    value: Any = Decimal(default) if pa.types.is_decimal(type) else default
     change(filled, SCHEMA.append(pa.field("extra", type)), AddColumn("extra", type, value))
     filled.append({"id": 3})
     found = (

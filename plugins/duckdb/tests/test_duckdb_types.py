@@ -309,6 +309,7 @@ TYPES = st.recursive(
 
 
 def _values(type: pa.DataType) -> st.SearchStrategy[Any]:
+    some: st.SearchStrategy[Any]
     if pa.types.is_fixed_size_list(type):
         some = st.lists(_values(type.value_type), min_size=2, max_size=2)
     elif pa.types.is_map(type):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import evolve, frozen
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,7 +55,11 @@ def histories(draw: st.DrawFn, reuse: bool) -> list[Moment]:
                 "dropped": True,
                 "published": False,
             }
-            change = {"drop": gone, "rename": {"name": name}, "retype": {"oid": now[index].oid + 1}}[action]
+            change: dict[str, Any] = {
+                "drop": gone,
+                "rename": {"name": name},
+                "retype": {"oid": now[index].oid + 1},
+            }[action]
             now[index] = evolve(now[index], xid=xid, **change)
         history.append(Moment(tuple(now)))
     return history

@@ -128,7 +128,11 @@ def test_a_publication_one_may_not_create_is_asked_for(pg: Database, role: str) 
 
 def test_no_table_at_all_is_told_with_a_suggestion(pg: Database, cdc: Make) -> None:
     pg.execute("create table orders (id int primary key)")
-    for act in (lambda s: s.source.streams(s.context()), lambda s: s.start().next()):
+    acts: list[Callable[[Harness], object]] = [
+        lambda harness: harness.source.streams(harness.context()),
+        lambda harness: harness.start().next(),
+    ]
+    for act in acts:
         with pytest.raises(ConfigError, match=r"did you mean public\.orders"):
             act(cdc("public.ordres"))
 

@@ -252,7 +252,7 @@ def test_a_restarted_server_is_a_reason_to_retry(pg_private: Private) -> None:
     source.batch(Kind.SNAPSHOT_END)
     database.execute("insert into t values (2)")
     source.rows(2)
-    for end in (server.restart, lambda: (server.kill(), server.start())):
+    for end in (server.restart, lambda: [step() for step in (server.kill, server.start)]):
         breaking = threading.Thread(target=end)
         breaking.start()
         with pytest.raises(RetryableError):

@@ -38,7 +38,7 @@ def connectors(**parts: Any) -> Connectors:
 
 
 def test_a_good_pipeline_passes_and_changes_nothing() -> None:
-    parts = connectors(transforms=[TransformStep("upper", Upper())])
+    parts: Any = connectors(transforms=[TransformStep("upper", Upper())])
     result = check(parts)
     assert result.ok
     assert result.state_ok
@@ -87,7 +87,7 @@ def test_a_mirror_without_a_key_is_found_before_the_run() -> None:
 
 
 def test_discover_lists_the_streams() -> None:
-    parts = connectors()
+    parts: Any = connectors()
     assert discover(parts) == [StreamInfo(ORDERS, SCHEMA, ("id",), True)]
     assert parts.source.closed == 1
 
@@ -132,7 +132,7 @@ def test_reset_forgets_and_the_next_run_starts_at_a_higher_epoch(destination: An
 
 
 def test_reset_of_a_running_pipeline_is_refused() -> None:
-    parts = connectors()
+    parts: Any = connectors()
     parts.state.claim("p")
     with pytest.raises(StateError):
         reset(parts)

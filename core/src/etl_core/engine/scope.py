@@ -44,7 +44,7 @@ class Scope:
         self._threads: list[threading.Thread] = []
         self._callbacks: dict[object, Callable[[], None]] = {}
 
-    def spawn(self, target: Callable[..., None], *args: Any, name: str = "") -> threading.Thread:
+    def spawn(self, target: Callable[..., object], *args: Any, name: str = "") -> threading.Thread:
         label = f"etl-{self.name}-{name or getattr(target, '__name__', 'thread')}"
         thread = threading.Thread(target=self._guard, args=(target, args), name=label, daemon=True)
         with self._lock:
@@ -85,7 +85,7 @@ class Scope:
             self._threads = [thread for thread in self._threads if thread.is_alive()]
             return [thread for thread in self._threads if thread is not threading.current_thread()]
 
-    def _guard(self, target: Callable[..., None], args: Sequence[Any]) -> None:
+    def _guard(self, target: Callable[..., object], args: Sequence[Any]) -> None:
         try:
             target(*args)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that runs the pipeline
