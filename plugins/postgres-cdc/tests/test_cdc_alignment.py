@@ -55,12 +55,9 @@ def histories(draw: st.DrawFn, reuse: bool) -> list[Moment]:
                 "dropped": True,
                 "published": False,
             }
-            change: dict[str, Any] = {
-                "drop": gone,
-                "rename": {"name": name},
-                "retype": {"oid": now[index].oid + 1},
-            }[action]
-            now[index] = evolve(now[index], xid=xid, **change)
+            retyped = {"oid": now[index].oid + 1}
+            changes: dict[str, Any] = {"drop": gone, "rename": {"name": name}, "retype": retyped}
+            now[index] = evolve(now[index], xid=xid, **changes[action])
         history.append(Moment(tuple(now)))
     return history
 
