@@ -92,3 +92,14 @@ def test_a_cancel_ends_the_wait() -> None:
     with pytest.raises(Cancelled):
         retrier.run(attempts)
     assert attempts.made == 2
+
+
+def test_starting_over_is_no_repetition_that_one_attempt_forbids() -> None:
+    once = RetryPolicy(attempts=1, base=Duration(0), cap=Duration(0))
+    attempts = Attempts(PositionLostError("gone", resnapshot=True), None)
+    Retrier(once, threading.Event(), lambda *_: None).run(attempts)
+    assert attempts.made == 2
+    again = Attempts(*[PositionLostError("gone", resnapshot=True)] * 3)
+    with pytest.raises(PositionLostError):
+        Retrier(once, threading.Event(), lambda *_: None).run(again)
+    assert again.made == 2

@@ -11,6 +11,7 @@ from loguru import logger
 from etl_core.config import BatchPolicy
 from etl_core.engine.batching import Batcher
 from etl_core.engine.committing import Committer
+from etl_core.engine.feeding import Feeder
 from etl_core.engine.holding import Holder, spill_directory
 from etl_core.engine.loading import LoadStage, Rewritten
 from etl_core.engine.positions import durable_position
@@ -145,20 +146,26 @@ class Attempt:
         run, pipeline = self._run, self._pipeline
         policy = pipeline.load.batch or run.batch or BatchPolicy()
         spare = max(1, pipeline.resources.memory - pipeline.resources.queue)
-        return LoadStage(
-            queue=self._queue,
+        feeder = Feeder(
             chain=run.chain,
             loader=pipeline.loader,
             tables=Tables(pipeline.destination, pipeline.loader, pipeline.load, pipeline.target, run.hub),
             batcher=Batcher(policy, spare),
             committer=committer,
-            commit=pipeline.load.commit,
-            on_rewrite=pipeline.load.on_rewrite,
-            transactional_ddl=pipeline.destination.transactional_ddl,
             streams=Streams.of(infos),
             resume=resume,
             left_open=pipeline.left_open,
             hub=run.hub,
+            result=run.result,
+        )
+        return LoadStage(
+            queue=self._queue,
+            feeder=feeder,
+            committer=committer,
+            commit=pipeline.load.commit,
+            on_rewrite=pipeline.load.on_rewrite,
+            transactional_ddl=pipeline.destination.transactional_ddl,
+            resume=resume,
             result=run.result,
             look=self._look,
             holder=self._holder(),

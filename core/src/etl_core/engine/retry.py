@@ -65,7 +65,9 @@ class Retrier:
         )(attempt)
 
     def _stop(self, state: tenacity.RetryCallState) -> bool:
-        return self._failures >= self._policy.attempts
+        error = state.outcome.exception() if state.outcome else None
+        least = 2 if error is not None and next_step(error) is Next.RESTART else 1
+        return self._failures >= max(least, self._policy.attempts)
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         self._failures += 1  # tenacity asks for the wait before it asks whether to stop
