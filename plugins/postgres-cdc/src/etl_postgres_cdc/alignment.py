@@ -25,7 +25,7 @@ _NEW_NAME = 8
 _NEW_TYPE = 4
 _AHEAD = 1
 _UNSEEN = 2
-_LATER = 3
+_LATER = 9
 _IMPOSSIBLE = 10**9
 
 

@@ -69,10 +69,10 @@ class Copying:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stopped = True
         with self._lock:
-            for connection in self._running:
+            for connection in self._running if kind else ():
                 connection.interrupt()
         for thread in self._threads:
             thread.join()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from etl_core import RetryableError
+from etl_core import Cancelled, EtlError
 from etl_postgres_cdc.client import Replication
 
 __all__ = ["Feedback"]
@@ -59,7 +59,7 @@ class Feedback:
                 self._changed.wait_for(lambda: self._due, self._interval)
             try:
                 self.confirm()
-            except RetryableError:
+            except (EtlError, Cancelled):
                 return
 
     def confirm(self, ask: bool = False) -> None:

@@ -93,14 +93,21 @@ class _Pool:
             connection = Catalog(self._session.config.dsn, self._session.ctx)
         try:
             connection.query(_BEGIN, doing="joining a snapshot")
-            name = quote_literal(self._exported.name)
-            connection.query(f"SET TRANSACTION SNAPSHOT {name}", doing="joining a snapshot")
+            self._join(connection)
             yield connection
             connection.query("ROLLBACK", doing="leaving a snapshot")
         except BaseException:
             connection.close()
             raise
         self._idle.append(connection)
+
+    def _join(self, connection: Catalog) -> None:
+        name = quote_literal(self._exported.name)
+        try:
+            connection.query(f"SET TRANSACTION SNAPSHOT {name}", doing="joining a snapshot")
+        except FatalError as error:
+            server = error.facts.get("server")
+            raise RetryableError("the exported snapshot is gone", server=server) from None
 
     def close(self) -> None:
         for connection in self._idle:

@@ -228,8 +228,8 @@ class Streaming:
         """Look for tables that joined and at how far behind the stream is."""
         self._refresh_at = time.monotonic() + self._session.config.refresh
         publications.extend(self._session.catalog, self._session.publication, self._session.selection)
-        refresh(self._session)
-        self._transactions.forget_targets()
+        if refresh(self._session) or self._transactions.unknown:
+            self._transactions.forget_targets()
         behind = max(0, wal_end(self._session.catalog) - self._progress.lsn)
         self._ctx.metrics.gauge("lag.bytes", behind)
         self._ctx.metrics.gauge("lag.seconds", self._transactions.age() if behind else 0.0)

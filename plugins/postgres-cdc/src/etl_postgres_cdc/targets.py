@@ -41,6 +41,7 @@ class Targets:
         self._known: dict[int, Target] = {}
         #: Relations that are wanted and of which nothing is known yet.
         self.unknown: set[int] = set()
+        self._absent: set[int] = set()
 
     def announce(self, relation: Relation) -> None:
         """Take what the server says of a relation from here on."""
@@ -50,6 +51,7 @@ class Targets:
     def forget(self) -> None:
         """Look at every relation again: snapshots were taken, or tables joined."""
         self._known.clear()
+        self._absent |= self.unknown  # a relation that is gone is looked for once
         self.unknown.clear()
 
     def get(self, relation: int) -> Target | None:
@@ -74,7 +76,7 @@ class Targets:
 
     def _target(self, begin: Begin, message: Relation, stream: Stream, state: TableState | None) -> Target:
         if state is None:
-            if self._session.selection(stream):
+            if self._session.selection(stream) and message.relation not in self._absent:
                 self.unknown.add(message.relation)
             return Target(stream)
         if state.snapshot is None:
