@@ -67,12 +67,17 @@ class Streaming:
 
     def run(self) -> Batches:
         """Yield batches, None at least every poll interval."""
-        yield from self._start()
+        try:
+            yield from self._start()
+            yield from self._fed()
+        except FatalError as error:
+            raise self._explained(error) from None
+
+    def _fed(self) -> Batches:
+        """Follow the stream while the feedback thread runs."""
         thread = self._ctx.spawn(self._feedback.run, name="feedback")
         try:
             yield from self._follow()
-        except FatalError as error:
-            raise self._explained(error) from None
         finally:
             self._feedback.stop()
             thread.join()
