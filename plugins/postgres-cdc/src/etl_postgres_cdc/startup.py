@@ -15,7 +15,7 @@ from etl_postgres_cdc.session import Session
 from etl_postgres_cdc.slots import Slot
 from etl_postgres_cdc.wal import wal_end
 
-__all__ = ["RESTART", "begin", "refresh", "resume"]
+__all__ = ["RESTART", "begin", "refresh", "resume", "verify_publication"]
 
 RESTART = "set on_slot_lost: resnapshot to copy all tables again, or do it once: etl-core state reset"
 
@@ -108,7 +108,7 @@ def resume(session: Session, value: object) -> Progress:
         )
     if (identity.system, identity.timeline) != (server.system, server.timeline):
         raise session.lost("the server has another history", RESTART, found=server.system)
-    _verify_publication(session, identity)
+    verify_publication(session, identity)
     if progress.cut and identity.shape != session.shape:
         raise session.lost(
             "the settings changed inside a transaction",
@@ -118,7 +118,11 @@ def resume(session: Session, value: object) -> Progress:
     return progress
 
 
-def _verify_publication(session: Session, identity: Identity) -> None:
+def verify_publication(session: Session, identity: Identity) -> None:
+    """Raise PositionLostError when the publication is another; add what ours lacks.
+
+    PostgreSQL 18 goes on without a publication that is gone, and leaves its tables' changes out.
+    """
     publication = publications.find(session.catalog, session.publication)
     if publication is None or publication.oid != identity.publication_oid:
         raise session.lost(

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from etl_core import Batch, FatalError, RetryableError
 from etl_pglib.names import quote_ident, quote_literal
-from etl_postgres_cdc import publication as publications
 from etl_postgres_cdc import slots
 from etl_postgres_cdc.client import Keepalive, XLogData
 from etl_postgres_cdc.feedback import Feedback
@@ -16,7 +15,7 @@ from etl_postgres_cdc.pgoutput import Commit, parse
 from etl_postgres_cdc.position import format_lsn
 from etl_postgres_cdc.session import Session
 from etl_postgres_cdc.snapshot import take
-from etl_postgres_cdc.startup import RESTART, refresh
+from etl_postgres_cdc.startup import RESTART, refresh, verify_publication
 from etl_postgres_cdc.transactions import Transactions
 from etl_postgres_cdc.wal import nudge, wal_end
 
@@ -232,7 +231,7 @@ class Streaming:
     def _refresh(self) -> None:
         """Look for tables that joined and at how far behind the stream is."""
         self._refresh_at = time.monotonic() + self._session.config.refresh
-        publications.extend(self._session.catalog, self._session.publication, self._session.selection)
+        verify_publication(self._session, self._progress.identity)
         if refresh(self._session) or self._transactions.unknown:
             self._transactions.forget_targets()
         behind = max(0, wal_end(self._session.catalog) - self._progress.lsn)
