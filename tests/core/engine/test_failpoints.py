@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from etl_core.engine import failpoints
+
 CODE = """
 from etl_core.engine.failpoints import hit
 hit("after_flush"); print("first", flush=True)
@@ -27,6 +29,14 @@ def test_a_failpoint_kills_the_process_the_nth_time(point: str, printed: str) ->
     )
     assert done.returncode == -signal.SIGKILL
     assert done.stdout.strip() == printed
+
+
+def test_passing_a_point_before_its_turn_kills_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failpoints, "_name", "after_flush")
+    monkeypatch.setattr(failpoints, "_count", "1000")
+    failpoints.hit("after_flush")
+    failpoints.hit("after_flush")
+    assert failpoints._passed["after_flush"] == 2
 
 
 def test_without_the_variable_nothing_happens() -> None:
