@@ -224,6 +224,24 @@ def test_a_slot_that_becomes_free_is_taken(pg: Database, cdc: Make, table: None)
     assert plain(other.rows(1)) == [("i", 1)]
 
 
+def test_a_slot_that_moved_while_it_was_waited_for_is_told(pg: Database, cdc: Make, table: None) -> None:
+    source = cdc().start()
+    old = source.batch(Kind.SNAPSHOT_END).position
+    while not (source.ctx.threads and source.ctx.threads[-1].name == "feedback"):
+        source.next()
+    other = cdc().start(old)
+    for _ in range(3):
+        assert other.next() is None
+    pg.execute("insert into t values (1)")
+    source.rows(1)
+    source.ack()
+    eventually(lambda: confirmed(pg, source) == parse_lsn(source.position["lsn"]))
+    source.stop()
+    pg.execute("insert into t values (2)")
+    with pytest.raises(PositionLostError, match="ahead of the position"):
+        other.until(lambda: rows_of(other.batches))
+
+
 def test_a_slot_left_by_a_run_that_made_nothing_durable_is_made_anew(
     pg: Database, cdc: Make, table: None
 ) -> None:

@@ -15,7 +15,7 @@ from etl_postgres_cdc.session import Session
 from etl_postgres_cdc.slots import Slot
 from etl_postgres_cdc.wal import wal_end
 
-__all__ = ["RESTART", "begin", "refresh", "resume", "verify_publication"]
+__all__ = ["RESTART", "begin", "refresh", "resume", "verify_publication", "verify_slot"]
 
 RESTART = "set on_slot_lost: resnapshot to copy all tables again, or do it once: etl-core state reset"
 
@@ -114,7 +114,7 @@ def resume(session: Session, value: object) -> Progress:
             "the settings changed inside a transaction",
             f"restore `publication` and `tables` until it is delivered, or {RESTART}",
         )
-    _verify_slot(session, progress)
+    verify_slot(session, progress)
     return progress
 
 
@@ -131,7 +131,8 @@ def verify_publication(session: Session, identity: Identity) -> None:
     publications.extend(session.catalog, session.publication, session.selection)
 
 
-def _verify_slot(session: Session, progress: Progress) -> None:
+def verify_slot(session: Session, progress: Progress) -> None:
+    """Raise PositionLostError when the slot would not go on exactly at the position."""
     slot = slots.find(session.catalog, session.slot)
     if slot is None:
         raise session.lost("the replication slot does not exist", RESTART)

@@ -15,7 +15,7 @@ from etl_postgres_cdc.pgoutput import Commit, parse
 from etl_postgres_cdc.position import format_lsn
 from etl_postgres_cdc.session import Session
 from etl_postgres_cdc.snapshot import take
-from etl_postgres_cdc.startup import RESTART, refresh, verify_publication
+from etl_postgres_cdc.startup import RESTART, refresh, verify_publication, verify_slot
 from etl_postgres_cdc.transactions import Transactions
 from etl_postgres_cdc.wal import nudge, wal_end
 
@@ -117,6 +117,7 @@ class Streaming:
                 if error.facts.get("sqlstate") != _IN_USE or time.monotonic() >= deadline:
                     raise self._in_use(error) from None
             else:
+                verify_slot(session, session.progress)  # only now nobody else can move it
                 return
             yield None
             self._ctx.cancel.wait(self._ctx.poll_interval)
