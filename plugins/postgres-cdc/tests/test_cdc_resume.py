@@ -204,6 +204,23 @@ def test_a_table_made_anew_is_copied_again(pg: Database, cdc: Make) -> None:
     assert plain(source.rows(3)) == [("i", 1, "old"), ("r", 2), ("i", 3)]
 
 
+@pytest.mark.parametrize("between", [True, False])
+def test_a_table_that_had_another_name_meanwhile_is_copied_again(
+    pg: Database, cdc: Make, between: bool
+) -> None:
+    pg.execute("create table a (id int primary key)", "insert into a values (1)")
+    source = cdc("public.a" if between else "public.*")
+    source.once()
+    pg.execute("alter table a rename to b", "insert into b values (2)")
+    if between:
+        assert rows_of(source.once(source.position)) == []
+    pg.execute("alter table b rename to a", "insert into a values (3)")
+    batches = source.once(source.position)
+    begin = next(i for i, batch in enumerate(batches) if batch.kind is Kind.SNAPSHOT_BEGIN)
+    assert str(batches[begin].stream) == "public.a"
+    assert plain(rows_of(batches[begin:], "public.a")) == [("r", 1), ("r", 2), ("r", 3)]
+
+
 def test_never_streams_from_the_slots_start(pg: Database, cdc: Make) -> None:
     pg.execute("create table a (id int primary key)", "insert into a values (1)")
     source = cdc(snapshot="never").start()

@@ -43,10 +43,12 @@ class Targets:
         self.unknown: set[int] = set()
         self._absent: set[int] = set()
 
-    def announce(self, relation: Relation) -> None:
-        """Take what the server says of a relation from here on."""
+    def announce(self, begin: Begin | None, relation: Relation) -> None:
+        """Take what the server says of a relation from this transaction on."""
         self._relations[relation.relation] = relation
         self._known.pop(relation.relation, None)
+        if begin:
+            self._leave(begin, relation)
 
     def forget(self) -> None:
         """Look at every relation again: snapshots were taken, or tables joined."""
@@ -110,6 +112,17 @@ class Targets:
         )
         self._session.progress.set(stream, attrs.evolve(state, snapshot=None))
         return Target(stream)
+
+    def _leave(self, begin: Begin, relation: Relation) -> None:
+        """Have what the table is under another name copied again, should it have that name once more.
+
+        Its changes go to this name from here on. Where the other is not there, the copy forgets it.
+        """
+        own = Stream(relation.namespace, relation.name)
+        for stream, state in list(self._session.progress.tables.items()):
+            left = stream != own and state.relation == relation.relation
+            if left and state.snapshot is not None and begin.lsn >= state.snapshot:
+                self._copy_again(stream, state, f"the table was called {own} meanwhile")
 
     def _table(self, stream: Stream, relation: int) -> Table:
         """Return the catalog's view of a table, which may be ahead of the stream, or empty."""

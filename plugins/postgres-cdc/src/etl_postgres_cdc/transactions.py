@@ -76,7 +76,7 @@ class Transactions:
         elif isinstance(message, Commit):
             return self._commit(message)
         elif isinstance(message, Relation):
-            self._targets.announce(message)
+            self._targets.announce(self._begin, message)
         elif isinstance(message, Truncate):
             return self._truncate(message)
         return ()
