@@ -92,6 +92,32 @@ def test_what_became_durable_after_the_end_is_confirmed_at_close(
     assert confirmed(pg, source) == parse_lsn(source.position["lsn"])
 
 
+def test_the_last_confirmation_outlives_the_connection(pg_private: Private) -> None:
+    server = pg_private(settings={"wal_sender_timeout": "1s"})
+    database = Database("postgres", server.dsn, server)
+    database.execute("create table t (id int primary key)")
+    source = Harness(server.dsn, ["public.t"])
+    source.once(close=False)
+    database.execute("insert into t values (1)")
+    source.once(source.position, close=False)
+    eventually(lambda: database.query("select 1 from pg_stat_replication") == [])
+    source.ack()
+    source.close()
+    assert confirmed(database, source) == parse_lsn(source.position["lsn"])
+    assert database.query("select 1 from pg_stat_replication") == []
+
+
+def test_the_last_confirmation_is_taken_beside_a_large_backlog(pg: Database, cdc: Make, table: None) -> None:
+    source = cdc()
+    source.once(close=False)
+    pg.execute("insert into t values (0)")
+    source.once(source.position, close=False)
+    pg.execute("insert into t select generate_series(1, 200000)")
+    source.ack()
+    source.close()
+    assert confirmed(pg, source) == parse_lsn(source.position["lsn"])
+
+
 def test_an_answer_comes_while_nobody_takes_batches(pg_private: Private) -> None:
     server = pg_private(settings={"wal_sender_timeout": "1s"})
     database = Database("postgres", server.dsn, server)

@@ -62,12 +62,17 @@ class Feedback:
             except (EtlError, Cancelled):
                 return
 
-    def confirm(self, ask: bool = False) -> None:
-        """Send the state of things now. Raises RetryableError when the connection is lost."""
+    def use(self, replication: Replication) -> None:
+        """Talk over another connection, once `run` has ended."""
+        self._replication = replication
+
+    def confirm(self, ask: bool = False) -> int:
+        """Send the state of things now; return what is durable. Raises RetryableError when that fails."""
         with self._changed:
             durable, received, ask = self._durable, max(self._received, self._durable), self._ask or ask
             self._due = self._ask = False
         self._replication.status(received, durable, ask)
+        return durable
 
     def _wake(self) -> None:
         self._due = True

@@ -51,6 +51,13 @@ class Session:
             self._replication = Replication(self.config.dsn, self.ctx)
         return self._replication
 
+    def reconnect(self) -> Replication:
+        """Replace the walsender's connection."""
+        if self._replication:
+            self._replication.close()
+            self._replication = None
+        return self.replication
+
     @property
     def shape(self) -> str:
         """Return a hash of what decides which rows of a transaction are sent, and in which order."""

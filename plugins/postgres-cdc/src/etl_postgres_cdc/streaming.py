@@ -88,14 +88,28 @@ class Streaming:
     def settle(self) -> None:
         """Confirm what is durable once the read has ended and its thread with it; waits for a moment.
 
-        Raises RetryableError when the connection did not last.
+        A connection that the server has given up meanwhile, because nobody answered, is replaced.
+        Raises RetryableError when that is of no use either.
         """
-        replication, end = self._session.replication, time.monotonic() + _SETTLE
-        self._feedback.confirm(ask=True)
+        try:
+            self._confirm()
+        except RetryableError:
+            self._feedback.use(self._session.reconnect())
+            for _ in self._start():
+                pass
+            self._confirm()
+
+    def _confirm(self) -> None:
+        """Confirm what is durable and wait until the slot is there."""
+        session, end = self._session, time.monotonic() + _SETTLE
+        durable = self._feedback.confirm(ask=True)
         while time.monotonic() < end:
-            replication.wait(end - time.monotonic())
-            if any(isinstance(message, Keepalive) for message in replication.receive()):
+            session.replication.wait(_ASK)
+            session.replication.receive()  # a server that cannot send does not listen either
+            slot = slots.find(session.catalog, session.slot)
+            if slot is None or slot.confirmed >= durable:
                 return
+        raise RetryableError("the server did not take the last confirmation", slot=session.slot)
 
     def _explained(self, error: FatalError) -> FatalError:
         """Name what it means when the server cannot decode from here on."""
