@@ -280,6 +280,15 @@ def test_a_slot_left_by_a_run_that_made_nothing_durable_is_made_anew(
     assert confirmed(pg, source) > before
 
 
+def test_a_named_slot_may_be_older_than_the_publication(pg: Database, cdc: Make, table: None) -> None:
+    pg.query("select pg_create_logical_replication_slot('older', 'pgoutput')")
+    pg.execute("insert into t values (1)")
+    source = cdc(slot="older")
+    assert plain(rows_of(source.once())) == [("r", 1)]
+    pg.execute("insert into t values (2)")
+    assert plain(rows_of(source.once(source.position))) == [("i", 2)]
+
+
 def test_a_named_slot_of_another_kind_is_refused(pg: Database, cdc: Make, table: None) -> None:
     pg.query("select pg_create_physical_replication_slot('other_kind')")
     try:

@@ -73,14 +73,16 @@ def _slot(session: Session) -> Generator[None, None, int]:
 
     A slot under the default name is left from a run that made nothing durable, or from one whose position
     is given up: it is made anew, unless `snapshot: never` counts on what it holds. A slot named in the
-    settings is taken as it is; the snapshots to come say which of its changes they include.
+    settings is taken as it is, but for what the snapshots to come include anyway: that may be from before
+    the publication, and could not be read.
     """
     name = session.slot
     slot = slots.find(session.catalog, name)
     keep = session.config.slot is not None or session.config.snapshot == "never"
     if slot and keep:
         _require_usable(session, slot)
-        return slot.confirmed
+        never = session.config.snapshot == "never"
+        return slot.confirmed if never else max(slot.confirmed, wal_end(session.catalog))
     if slot:
         slots.drop(session.catalog, name)
     return (yield from slots.create(session.replication, name))
