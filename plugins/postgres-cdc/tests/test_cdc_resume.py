@@ -176,6 +176,34 @@ def test_a_table_that_joins_anothers_publication_is_copied(pg: Database, cdc: Ma
     assert plain(source.rows(3, "public.b")) == [("r", 1), ("r", 2), ("i", 3)]
 
 
+def test_a_table_that_is_dropped_while_it_joins_is_left_out(pg: Database, cdc: Make) -> None:
+    pg.execute("create table a (id int primary key)")
+    source = cdc(refresh=0.05).start()
+    source.batch(Kind.SNAPSHOT_END)
+    with pg.connect(autocommit=False) as other:
+        pg.execute("create table b (id int primary key)")
+        other.execute("drop table b")
+        drop = threading.Timer(0.5, other.commit)
+        drop.start()
+        source.until(lambda: not drop.is_alive())
+    pg.execute("insert into a values (1)")
+    assert plain(source.rows(1)) == [("i", 1)]
+
+
+def test_tables_that_inherit_are_taken_for_themselves(pg: Database, cdc: Make) -> None:
+    pg.execute(
+        "create table a (id int primary key)", "create table b () inherits (a)",
+        "create table c (primary key (id)) inherits (a)", "insert into c values (1)",
+    )  # fmt: skip
+    source = cdc("public.c")
+    source.once()
+    pg.execute("update b set id = 2", "insert into a values (3)", "insert into c values (4)")
+    other = cdc("public.[ac]")
+    assert plain(rows_of(other.once(source.position))) == [("r", 3), ("i", 4)]
+    pg.execute("insert into b values (5)", "update b set id = 6")
+    assert rows_of(other.once(other.position)) == []
+
+
 def test_a_table_that_left_and_came_back_is_copied_again(pg: Database, cdc: Make) -> None:
     pg.execute("create table a (id int primary key)", "create publication mine for table a")
     source = cdc(publication="mine")

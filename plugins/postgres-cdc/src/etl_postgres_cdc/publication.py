@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
-from etl_core import AuthError, Stream
+from etl_core import AuthError, FatalError, Stream
 from etl_pglib.names import quote_ident, quote_literal, quote_stream
 from etl_postgres_cdc.catalog import candidates, published
 from etl_postgres_cdc.client import Catalog
@@ -15,6 +15,8 @@ __all__ = ["Publication", "create", "creation", "drop", "extend", "find"]
 
 #: The comment that tells a publication of ours from one that somebody else made.
 _MARK = "created by etl-core"
+#: A table, or its schema, does not exist.
+_GONE = ("42P01", "3F000")
 
 
 @frozen
@@ -41,9 +43,9 @@ def find(catalog: Catalog, name: str) -> Publication | None:
 
 def creation(name: str, streams: Sequence[Stream]) -> str:
     """Return the SQL that creates a publication for these tables."""
-    tables = ", ".join(quote_stream(stream) for stream in streams)
     return (
-        f"CREATE PUBLICATION {quote_ident(name)} FOR TABLE {tables} WITH (publish_via_partition_root = true)"
+        f"CREATE PUBLICATION {quote_ident(name)} FOR TABLE {_only(streams)} "
+        "WITH (publish_via_partition_root = true)"
     )
 
 
@@ -56,7 +58,8 @@ def create(catalog: Catalog, name: str, streams: Sequence[Stream]) -> None:
 def extend(catalog: Catalog, name: str, wanted: Callable[[Stream], bool]) -> list[Stream]:
     """Add the tables that are wanted and missing to a publication of ours; return them.
 
-    One whose UPDATE would fail once it is published is left out.
+    One whose UPDATE would fail once it is published is left out. None are added when one of them is dropped
+    meanwhile.
     """
     publication = find(catalog, name)
     if publication is None or not publication.ours:
@@ -65,9 +68,18 @@ def extend(catalog: Catalog, name: str, wanted: Callable[[Stream], bool]) -> lis
     possible = [table for table in candidates(catalog, wanted) if table.identified]
     absent = [table.stream for table in possible if table.oid not in there]
     if absent:
-        tables = ", ".join(quote_stream(stream) for stream in absent)
-        _execute(catalog, f"ALTER PUBLICATION {quote_ident(name)} ADD TABLE {tables}")
+        try:
+            _execute(catalog, f"ALTER PUBLICATION {quote_ident(name)} ADD TABLE {_only(absent)}")
+        except FatalError as error:
+            if error.facts.get("sqlstate") not in _GONE:
+                raise
+            return []
     return absent
+
+
+def _only(streams: Sequence[Stream]) -> str:
+    """Return the tables without those that inherit from them; partitions are no such."""
+    return ", ".join(f"ONLY {quote_stream(stream)}" for stream in streams)
 
 
 def drop(catalog: Catalog, name: str) -> None:
