@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from cdc_harness import Harness
+from cdc_harness import Harness, plain, rows_of
 
 from etl_core import ConfigError, Problem, Stream
 from etl_pglib.embedded import EmbeddedPostgres
@@ -107,6 +107,24 @@ def test_a_table_without_identity_is_not_published(pg: Database, cdc: Make) -> N
     pg.execute("create table u (id int)", "insert into u values (1)")
     source.once(source.position)
     pg.execute("update u set id = 2")
+
+
+def test_a_tables_identity_does_not_reach_its_partitions(pg: Database, cdc: Make) -> None:
+    pg.execute(
+        "create table t (id int) partition by list (id)",
+        "create table t1 partition of t for values in (1)",
+        "alter table t replica identity full",
+    )
+    source = cdc("public.t")
+    (problem,) = problems(source)
+    assert "public.t has no key to replicate by" in problem.message
+    assert 'ALTER TABLE "public"."t1" REPLICA IDENTITY FULL' in str(problem.hint)
+    with pytest.raises(ConfigError, match="cannot be published"):
+        source.once()
+    pg.execute("alter table t1 replica identity full")
+    source.once()
+    pg.execute("insert into t values (1)", "delete from t")
+    assert [row[0] for row in plain(rows_of(source.once(source.position)))] == ["i", "d"]
 
 
 def test_a_publication_one_may_not_create_is_asked_for(pg: Database, role: str) -> None:

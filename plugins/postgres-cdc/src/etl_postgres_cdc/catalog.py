@@ -14,6 +14,7 @@ from etl_postgres_cdc.position import Column
 __all__ = ["Attribute", "Table", "attributes", "candidates", "published"]
 
 _HAS_GENERATED = 180000
+_PARTITIONED = "p"
 
 
 @frozen
@@ -37,7 +38,10 @@ class Attribute:
 
 @frozen
 class Table:
-    """A table that is or can be published; `kind` is pg_class.relkind, `identity` its replica identity."""
+    """A table that is or can be published; `kind` is pg_class.relkind, `identity` its replica identity.
+
+    `bare` are its partitions without a key to replicate by: the table's own identity does not reach them.
+    """
 
     stream: Stream
     oid: int
@@ -47,11 +51,12 @@ class Table:
     row_filter: str | None = None
     attributes: tuple[Attribute, ...] = ()
     key: tuple[int, ...] = ()
+    bare: tuple[Stream, ...] = ()
 
     @property
     def identified(self) -> bool:
         """Whether an UPDATE works once the table is published, or is known not to be wanted."""
-        return self.identity in ("f", "n") or bool(self.key)
+        return (self.identity in ("f", "n") or bool(self.key)) and not self.bare
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -100,6 +105,16 @@ WHERE i.indrelid = ANY(%s::bigint[]::oid[]) AND i.indisunique AND i.indimmediate
   AND i.indpred IS NULL AND i.indexprs IS NULL
   AND CASE WHEN c.relreplident = 'i' THEN i.indisreplident ELSE i.indisprimary END
 """
+_BARE = """
+SELECT r.oid::bigint, n.nspname, c.relname
+FROM pg_catalog.pg_class r CROSS JOIN pg_catalog.pg_partition_tree(r.oid) t
+JOIN pg_catalog.pg_class c ON c.oid = t.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE r.oid = ANY(%s::bigint[]::oid[]) AND t.isleaf AND c.relkind = 'r' AND c.relreplident NOT IN ('f', 'n')
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_index i
+    WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
+    AND CASE WHEN c.relreplident = 'i' THEN i.indisreplident ELSE i.indisprimary END)
+ORDER BY 1, 2, 3
+"""
 
 
 def candidates(catalog: Catalog, wanted: Callable[[Stream], bool]) -> list[Table]:
@@ -128,13 +143,22 @@ def _tables(
     oids = [row[0] for row in rows]
     columns = _attributes(catalog, {row[0]: row[6] for row in rows})
     keys = {row[0]: tuple(row[1]) for row in catalog.query(_KEYS, oids, doing="reading keys")}
+    bare = _bare(catalog, [row[0] for row in rows if row[3] == _PARTITIONED])
     return [
         Table(
             Stream(row[1], row[2]), row[0], row[3], row[4], row[5], row[7],
-            columns.get(row[0], ()), keys.get(row[0], ()),
+            columns.get(row[0], ()), keys.get(row[0], ()), bare.get(row[0], ()),
         )
         for row in rows
     ]  # fmt: skip
+
+
+def _bare(catalog: Catalog, tables: Sequence[int]) -> dict[int, tuple[Stream, ...]]:
+    """Return, by partitioned table, the partitions that have no key to replicate by."""
+    found: dict[int, tuple[Stream, ...]] = {}
+    for oid, namespace, name in catalog.query(_BARE, tables, doing="reading partitions") if tables else ():
+        found[oid] = (*found.get(oid, ()), Stream(namespace, name))
+    return found
 
 
 def _attributes(

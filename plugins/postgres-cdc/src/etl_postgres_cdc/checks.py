@@ -138,10 +138,14 @@ def identities(tables: Sequence[Table]) -> Problems:
     """Return a problem for each table whose UPDATE and DELETE would fail once it is published."""
     for table in tables:
         if not table.identified:
+            full = (
+                f"ALTER TABLE {quote_stream(stream)} REPLICA IDENTITY FULL"
+                for stream in (table.stream, *table.bare)
+            )
             yield _problem(
                 "tables",
                 f"{table.stream} has no key to replicate by: its UPDATE and DELETE would fail once published",
-                f"add a primary key, or ALTER TABLE {quote_stream(table.stream)} REPLICA IDENTITY FULL",
+                f"add a primary key, or {'; '.join(full)}",
             )
 
 
