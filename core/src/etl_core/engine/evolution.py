@@ -248,5 +248,5 @@ class _Reconciliation:
 
 _HINTS = {
     "type_change": "not every value fits the new type: convert the column in the table or in a transform,"
-    " or set on_rewrite: resnapshot",
+    " or have every row copied again: etl-core state reset FILE, then run",
 }
