@@ -113,13 +113,14 @@ def drop_database(server: EmbeddedPostgres, name: str) -> None:
     """End the database's slots and connections, then drop it."""
     with _connect(server.dsn) as admin:
         slots = admin.execute(
-            "select slot_name, active_pid from pg_replication_slots where database = %s and not temporary",
+            "select slot_name, active_pid, temporary from pg_replication_slots where database = %s",
             [name],
         ).fetchall()
-        for slot, pid in slots:
+        for slot, pid, temporary in slots:
             if pid:
                 admin.execute("select pg_terminate_backend(%s, 10000)", [pid])
-            admin.execute("select pg_drop_replication_slot(%s)", [slot])
+            if not temporary:  # the others went with their connection
+                admin.execute("select pg_drop_replication_slot(%s)", [slot])
         admin.execute(f"drop database {quote_ident(name)} with (force)".encode())
 
 
