@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 
 import pyarrow as pa
 
@@ -93,6 +94,10 @@ def _reserved_column(rows: pa.RecordBatch, field: pa.Field, op: str) -> pa.Array
                 wanted=field.type,
             )
         return rows.column(index)
-    if field.name == OP:
-        return pa.repeat(pa.scalar(op, OP_TYPE), rows.num_rows)
-    return pa.nulls(rows.num_rows, field.type)
+    return _filler(field.type, rows.num_rows, op if field.name == OP else None)
+
+
+@lru_cache(maxsize=64)
+def _filler(type: pa.DataType, rows: int, value: str | None) -> pa.Array:
+    """Return a column of one value; batches of one length, as most are, share it."""
+    return pa.nulls(rows, type) if value is None else pa.repeat(pa.scalar(value, type), rows)
