@@ -52,6 +52,14 @@ def test_describe_shows_every_setting(run: Run) -> None:
     assert "Greets." in run("describe", "hello").stdout
 
 
+def test_describe_of_a_loader_shows_what_every_loader_has_with_units(run: Run) -> None:
+    lines = [line.split() for line in run("describe", "upsert").stdout.splitlines()]
+    shown = {line[0]: line for line in lines if line}
+    assert "delete" in shown
+    assert shown["batch.max_bytes"][1:4] == ["size", "8", "MiB"]
+    assert shown["commit.max_wait"][1:4] == ["duration", "1", "s"]
+
+
 @pytest.mark.usefixtures("toy")
 def test_describe_of_something_else_suggests(run: Run, install: Install) -> None:
     missing = run("describe", "tory")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from etl_core.cli.options import common, json_output
-from etl_core.cli.output import print_json, print_table
+from etl_core.cli.output import print_json, print_table, size
 from etl_core.hookspecs import HOOKS, Registration
 from etl_core.plugins import PluginStatus, installed
 
@@ -62,6 +62,11 @@ def _print(section: str, registration: Registration, status: PluginStatus) -> No
         print_table(["SETTING", "TYPE", "DEFAULT", "MEANING"], rows)
     else:
         click.echo("no settings")
+    if section == "load":
+        from etl_core.config import LoadSettings
+
+        click.echo("\nEvery loader also has:\n")
+        print_table(["SETTING", "TYPE", "DEFAULT", "MEANING"], list(_rows(LoadSettings, "")))
     click.echo()
 
 
@@ -74,13 +79,21 @@ def _rows(config: type[Any], prefix: str) -> Iterator[tuple[str, str, str, str]]
 
     for key, attribute in keys_of(config).items():
         kind = hints_of(config).get(attribute.name, Any)
-        if isinstance(kind, type) and attrs.has(kind):
-            yield from _rows(kind, f"{prefix}{key}.")
+        nested = next(
+            (one for one in (kind, *get_args(kind)) if isinstance(one, type) and attrs.has(one)), None
+        )
+        if nested is not None:
+            yield from _rows(nested, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", type_text(kind), _default(attribute), attribute.metadata.get("help", "")
+            yield (
+                f"{prefix}{key}",
+                type_text(kind),
+                _default(attribute, type_text(kind)),
+                attribute.metadata.get("help", ""),
+            )
 
 
-def _default(attribute: Any) -> str:
+def _default(attribute: Any, type_name: str) -> str:
     import attrs
 
     from etl_core.document.jsonschema import default_of
@@ -90,4 +103,8 @@ def _default(attribute: Any) -> str:
     default = default_of(attribute)
     if isinstance(default, bool):
         return str(default).lower()
+    if type_name == "size" and default:
+        return size(default).replace(".0 ", " ")
+    if type_name == "duration" and default is not None:
+        return f"{default:g} s"
     return "" if default is None or default == [] else str(default)
