@@ -167,7 +167,7 @@ class TestTypeChange:
     def test_evolve_stops_at_what_is_no_widening(self) -> None:
         error = refused(mirror(id=INT, n=TEXT), self.wanted)
         assert (error.column, error.found, error.wanted) == ("n", TEXT, BIG)
-        assert "on_rewrite" in str(error.hint)
+        assert "state reset" in str(error.hint)
 
     def test_evolve_follows_a_source_that_vouches_for_the_values(self) -> None:
         zoned = pa.timestamp("us", tz="UTC")
