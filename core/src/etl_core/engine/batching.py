@@ -39,8 +39,8 @@ class Batcher:
         buffer = self._buffers.get(stream)
         if buffer and not buffer.chunks[0].schema.equals(rows.schema):
             yield from self.drain(stream)
-        for piece in self._pieces(stream, rows):
-            self._append(stream, piece)
+        for piece, size in self._pieces(stream, rows):
+            self._append(stream, piece, size)
             if self._full(stream):
                 yield from self.drain(stream)
         if self._bytes > self._memory:
@@ -66,9 +66,8 @@ class Batcher:
             return None
         return min(buffer.since for buffer in self._buffers.values()) + self._policy.max_wait
 
-    def _append(self, stream: Stream, rows: pa.RecordBatch) -> None:
+    def _append(self, stream: Stream, rows: pa.RecordBatch, size: int) -> None:
         buffer = self._buffers.setdefault(stream, _Buffer(time.monotonic()))
-        size = rows.nbytes
         buffer.chunks.append(rows)
         buffer.rows += rows.num_rows
         buffer.bytes += size
@@ -78,9 +77,10 @@ class Batcher:
         buffer = self._buffers[stream]
         return buffer.rows >= self._policy.max_rows or buffer.bytes >= self._policy.max_bytes
 
-    def _pieces(self, stream: Stream, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        """Slice rows so that each piece just fills the stream's batch."""
-        width = max(1, rows.nbytes // max(1, rows.num_rows))
+    def _pieces(self, stream: Stream, rows: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, int]]:
+        """Slice rows so that each piece, given with its size, just fills the stream's batch."""
+        size = rows.nbytes
+        width = max(1, size // max(1, rows.num_rows))
         start = 0
         while start < rows.num_rows:
             buffer = self._buffers.get(stream)
@@ -89,7 +89,9 @@ class Batcher:
                 -(-(self._policy.max_bytes - (buffer.bytes if buffer else 0)) // width),
             )
             end = _whole_seq(rows, start + max(1, room))
-            yield rows.slice(start, end - start)
+            whole = end - start == rows.num_rows
+            piece = rows if whole else rows.slice(start, end - start)
+            yield piece, size if whole else piece.nbytes
             start = end
 
 

@@ -187,15 +187,15 @@ class Feeder:
         self._committer.refuse(rejected)
         if write.rows is None:
             return
-        self.bytes += write.rows.nbytes
-        counts = self._result.counts
+        counts, size = self._result.counts, write.rows.nbytes
+        self.bytes += size
         counts.records_written += write.rows.num_rows - sum(group.rows.num_rows for group in rejected)
-        counts.bytes_written += write.rows.nbytes
+        counts.bytes_written += size
         self._hub.emit(
             "batch_written",
             stream=str(write.stream),
             rows=write.rows.num_rows,
-            bytes=write.rows.nbytes,
+            bytes=size,
             mode=write.mode.value,
         )
         failpoints.hit("snapshot" if write.step else "after_write")

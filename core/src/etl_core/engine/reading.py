@@ -206,16 +206,13 @@ class Reader:
     def _count(self, batch: Batch) -> int:
         if batch.rows is None or batch.stream is None:
             return 0
-        size = batch.rows.get_total_buffer_size()
-        counts = self._result.counts
+        counts, size = self._result.counts, batch.rows.nbytes
         counts.records_read += batch.rows.num_rows
-        counts.bytes_read += batch.rows.nbytes
-        self._hub.emit(
-            "batch_read", stream=str(batch.stream), rows=batch.rows.num_rows, bytes=batch.rows.nbytes
-        )
+        counts.bytes_read += size
+        self._hub.emit("batch_read", stream=str(batch.stream), rows=batch.rows.num_rows, bytes=size)
         if self._hub.wants("source"):
             self._hub.batch("source", batch)
-        return int(size)
+        return int(batch.rows.get_total_buffer_size())
 
     def _emit(self, item: Item | End | Stopped, size: int) -> None:
         started = time.perf_counter()
