@@ -38,8 +38,9 @@ def test_items_come_back_in_order_and_only_with_the_end_of_their_transaction(
 
 def test_what_a_crash_left_is_removed_and_markers_are_held_too(tmp_path: Path) -> None:
     (tmp_path / "old.arrows").write_bytes(b"x")
+    (tmp_path / "somebody's").write_text("not ours")
     holder = Holder(tmp_path, 0)
-    assert not tmp_path.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["somebody's"]
     marker = Item(Batch(Kind.TRUNCATE, ORDERS), None)
     assert list(holder.feed(marker)) == []
     assert list(holder.release()) == [marker]

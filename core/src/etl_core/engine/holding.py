@@ -5,7 +5,6 @@ Only for destinations that may show rows before `flush`: one that keeps the posi
 
 from __future__ import annotations
 
-import shutil
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,17 +18,19 @@ from etl_core.errors import FatalError
 
 __all__ = ["Holder", "spill_directory"]
 
+_SUFFIX = ".arrows"
+
 
 def spill_directory(spill: Path, pipeline: str) -> Path:
-    """Return the directory of one pipeline, always a child of `spill`: it is emptied, whatever the name."""
+    """Return the directory of one pipeline, always a child of `spill`, whatever the name."""
     return spill / f"{quote(pipeline, safe='')}.spill"
 
 
 class Holder:
     """Takes items in order; gives them back, in order, once a complete position has come.
 
-    `directory` is this pipeline's own and is emptied at the start: what a crash left there is read again
-    from the source.
+    `directory` is this pipeline's own; what a crash left of its files is removed at the start, as it is
+    read again from the source. Nothing else there is touched.
     """
 
     def __init__(self, directory: Path, memory: int) -> None:
@@ -38,7 +39,8 @@ class Holder:
         self._items: deque[tuple[Item, Path | None]] = deque()
         self._bytes = 0
         self._number = 0
-        shutil.rmtree(directory, ignore_errors=True)
+        for left in directory.glob(f"*{_SUFFIX}"):
+            left.unlink(missing_ok=True)
 
     def feed(self, item: Item) -> Iterator[Item]:
         """Take an item; yield what is whole with it."""
@@ -65,7 +67,7 @@ class Holder:
 
     def _write(self, rows: pa.RecordBatch) -> Path:
         self._number += 1
-        path = self._directory / f"{self._number}.arrows"
+        path = self._directory / f"{self._number}{_SUFFIX}"
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, rows.schema) as writer:
