@@ -106,6 +106,8 @@ class Writer:
                 self.done[action.__name__] += 1
                 if self.number == 0 and sum(self.done.values()) % 150 == 0 and self._columns < COLUMNS_LIMIT:
                     self.add_column(db)
+            with db.transaction():  # a schema change is only sent with the table's next row
+                self.several_tables(db)
 
     def insert(self, db: Connection) -> None:
         self._next += 1
