@@ -79,9 +79,9 @@ class SqliteStore(StateStore):
             "INSERT INTO history (pipeline, position, at) VALUES (?, ?, ?)", (pipeline, text, time())
         )
         connection.execute(
-            "DELETE FROM history WHERE pipeline = ?1 AND id <="
-            " (SELECT id FROM history WHERE pipeline = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-            (pipeline, self._config.history),
+            "DELETE FROM history WHERE pipeline = ? AND id <="
+            " (SELECT id FROM history WHERE pipeline = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+            (pipeline, pipeline, self._config.history),
         )
 
     def history(self, pipeline: str, limit: int = 100) -> Sequence[Saved]:
