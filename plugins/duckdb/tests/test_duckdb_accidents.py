@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def test_a_file_of_another_kind_is_not_touched(make_duck: Any, tmp_path: Path, c
 
 def test_a_sqlite_file_is_not_a_duckdb_file(make_duck: Any, tmp_path: Path) -> None:
     path = tmp_path / "other.db"
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE t (a)")
     connection.close()
     refused(make_duck(path.name), ConfigError, path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def test_processes_save_their_pipelines_into_one_file_at_once(store: SqliteStore
 
 def test_every_save_is_synced_and_the_file_is_in_wal_mode(store: SqliteStore, path: Path) -> None:
     store.save(store.claim("shop"), Position(1, 1, None))
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     with store._database.transaction() as mine:
         assert mine.execute("PRAGMA synchronous").fetchone() == (2,)
@@ -120,7 +121,7 @@ def test_where_locks_do_not_work_the_last_to_claim_wins(store: SqliteStore, path
 def test_a_file_of_a_newer_version_is_refused(store: SqliteStore, path: Path) -> None:
     store.claim("shop")
     store.close()
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(StateError, match="newer etl-core") as caught:
         store.load("shop")
@@ -128,11 +129,11 @@ def test_a_file_of_a_newer_version_is_refused(store: SqliteStore, path: Path) ->
 
 
 def test_somebody_elses_database_is_refused_and_left_alone(store: SqliteStore, path: Path) -> None:
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE accounts (id)")
     with pytest.raises(StateError, match="not of etl-core"):
         store.claim("shop")
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("accounts",)]
 
 
@@ -158,7 +159,7 @@ def test_damaged_pages_are_corrupt_with_a_hint(store: SqliteStore, path: Path) -
 
 def test_a_damaged_position_is_an_error_not_a_fresh_start(store: SqliteStore, path: Path) -> None:
     store.save(store.claim("shop"), Position(1, 1, "x"))
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE pipelines SET position = '{'")
     with pytest.raises(StateError, match="position cannot be read"):
         store.load("shop")
