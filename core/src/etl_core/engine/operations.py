@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -90,7 +90,7 @@ def _check_transforms(
 
         def schemas(chain: TransformChain = chain) -> None:
             for info in infos:
-                chain.schema(info.stream, with_key(info.schema, info.key), info.key)
+                _behind(chain, info)
 
         outcomes.append(_outcome("transform", schemas))
     if connectors.transforms and not any(outcomes):
@@ -103,7 +103,7 @@ def _check_transforms(
 def _check_load(connectors: Connectors, infos: Sequence[StreamInfo], ctx: Context) -> None:
     chain = _chain(connectors, ctx, len(connectors.transforms))
     for info in infos:
-        schema = chain.schema(info.stream, with_key(info.schema, info.key), info.key)
+        schema = _behind(chain, info)
         table = connectors.loader.schema(info.stream, schema)
         for column in table.columns:
             connectors.destination.stored(column.type)
@@ -114,31 +114,37 @@ def _chain(connectors: Connectors, ctx: Context, steps: int) -> TransformChain:
     return TransformChain(connectors.transforms[:steps], lambda name: ctx, mirror=mirror)
 
 
+def _behind(chain: TransformChain, info: StreamInfo) -> pa.Schema:
+    """Return a stream's schema as the transforms leave it."""
+    return chain.schema(info.stream, with_key(info.schema, info.key), info.key)
+
+
+@contextmanager
+def _source(connectors: Connectors) -> Iterator[Context]:
+    """Give the source a context, and close the source at the end."""
+    with _context(connectors) as ctx, closing(connectors.source):
+        yield ctx
+
+
 def discover(connectors: Connectors) -> Sequence[StreamInfo]:
     """List the source's streams."""
-    with _context(connectors) as ctx:
-        try:
-            return list(connectors.source.streams(ctx))
-        finally:
-            connectors.source.close()
+    with _source(connectors) as ctx:
+        return list(connectors.source.streams(ctx))
 
 
 def sample(connectors: Connectors, stream: Stream, n: int) -> pa.Table:
     """Return up to `n` rows of a stream as they would be loaded: transforms applied, nothing written."""
-    with _context(connectors) as ctx:
-        try:
-            infos = {info.stream: info for info in connectors.source.streams(ctx)}
-            rows = connectors.source.sample(ctx, stream, n)
-            return _transformed(connectors, ctx, infos.get(stream) or StreamInfo(stream, rows.schema), rows)
-        finally:
-            connectors.source.close()
+    with _source(connectors) as ctx:
+        infos = {info.stream: info for info in connectors.source.streams(ctx)}
+        rows = connectors.source.sample(ctx, stream, n)
+        return _transformed(connectors, ctx, infos.get(stream) or StreamInfo(stream, rows.schema), rows)
 
 
 def _transformed(connectors: Connectors, ctx: Context, info: StreamInfo, rows: pa.Table) -> pa.Table:
     chain = _chain(connectors, ctx, len(connectors.transforms))
     chain.open()
     try:
-        schema = chain.schema(info.stream, with_key(info.schema, info.key), info.key)
+        schema = _behind(chain, info)
         batches = [
             chain.apply(Batch.of(info.stream, add_reserved(batch, info.key, "r")))[0]
             for batch in rows.to_batches()
@@ -168,19 +174,13 @@ def reset(connectors: Connectors) -> list[str]:
 
 
 def _reset_destination(connectors: Connectors, fence: str) -> list[str]:
-    with _context(connectors) as ctx:
-        try:
-            connectors.destination.open(ctx, fence)
-            connectors.destination.set_position(None)
-        finally:
-            connectors.destination.close()
+    with _context(connectors) as ctx, closing(connectors.destination) as destination:
+        destination.open(ctx, fence)
+        destination.set_position(None)
     return ["position cleared in the destination"]
 
 
 def teardown(connectors: Connectors) -> list[str]:
     """Remove what the source created in its system."""
-    with _context(connectors) as ctx:
-        try:
-            return list(connectors.source.teardown(ctx))
-        finally:
-            connectors.source.close()
+    with _source(connectors) as ctx:
+        return list(connectors.source.teardown(ctx))
