@@ -1,0 +1,285 @@
+"""Messages of pgoutput, protocol version 1, as PostgreSQL's documentation describes them.
+
+`parse` is a pure function. Text is taken as it comes, a null is None, and an unchanged TOAST value, which
+the server leaves out, is UNCHANGED.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from etl_core import FatalError
+
+__all__ = [
+    "UNCHANGED",
+    "Begin",
+    "Commit",
+    "Delete",
+    "Insert",
+    "Logical",
+    "Message",
+    "Origin",
+    "Relation",
+    "RelationColumn",
+    "Truncate",
+    "Type",
+    "Unchanged",
+    "Update",
+    "Values",
+    "parse",
+]
+
+
+class Unchanged(enum.Enum):
+    """A value that an update left as it was and the server did not send."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED: Final = Unchanged.UNCHANGED
+Values = list[str | Unchanged | None]
+
+
+class Begin(NamedTuple):
+    """A transaction's changes follow. `lsn` is its commit's; `timestamp` is us since 2000-01-01 UTC."""
+
+    lsn: int
+    timestamp: int
+    xid: int
+
+
+class Commit(NamedTuple):
+    """The transaction's end; `end` is where the WAL goes on."""
+
+    lsn: int
+    end: int
+    timestamp: int
+
+
+class Origin(NamedTuple):
+    """The transaction came from another server."""
+
+    lsn: int
+    name: str
+
+
+class RelationColumn(NamedTuple):
+    """A column of a relation; `key` says that it is part of the replica identity."""
+
+    key: bool
+    name: str
+    oid: int
+    typmod: int
+
+
+class Relation(NamedTuple):
+    """What the rows of a table look like from here on; sent before its first row and after changes."""
+
+    relation: int
+    namespace: str
+    name: str
+    identity: str
+    columns: tuple[RelationColumn, ...]
+
+
+class Type(NamedTuple):
+    """The name of a type that is not built in."""
+
+    oid: int
+    namespace: str
+    name: str
+
+
+class Insert(NamedTuple):
+    """A row was inserted."""
+
+    relation: int
+    new: Values
+
+
+class Update(NamedTuple):
+    """A row was updated. `old` is its replica identity (`full`: all of it), or None when unchanged."""
+
+    relation: int
+    old: Values | None
+    full: bool
+    new: Values
+
+
+class Delete(NamedTuple):
+    """A row was deleted; `old` is its replica identity (`full`: all of it)."""
+
+    relation: int
+    old: Values
+    full: bool
+
+
+class Truncate(NamedTuple):
+    """Tables were emptied together."""
+
+    relations: tuple[int, ...]
+    options: int
+
+
+class Logical(NamedTuple):
+    """A message of `pg_logical_emit_message`."""
+
+    lsn: int
+    prefix: str
+    content: bytes
+
+
+Message = Begin | Commit | Origin | Relation | Type | Insert | Update | Delete | Truncate | Logical
+
+_BEGIN = struct.Struct(">qqi")
+_COMMIT = struct.Struct(">xqqq")
+_LOGICAL = struct.Struct(">xq")
+_I16 = struct.Struct(">h")
+_I32 = struct.Struct(">i")
+_I64 = struct.Struct(">q")
+_U32 = struct.Struct(">I")
+_COLUMN = struct.Struct(">Ii")
+_RELATION = struct.Struct(">cH")
+_TRUNCATE = struct.Struct(">iB")
+
+
+def parse(data: bytes) -> Message:
+    """Return the message that `data` is. Raises FatalError when it is not exactly one."""
+    try:
+        message, end = _PARSERS[data[:1]](data)
+    except (KeyError, IndexError, ValueError, struct.error):
+        end = -1
+    if end != len(data):
+        raise FatalError(
+            "the server sent something that is no message of pgoutput",
+            "the database's encoding must be UTF8 or convertible to it",
+            kind=data[:1].hex(),
+            size=len(data),
+        )
+    return message
+
+
+def _begin(data: bytes) -> tuple[Begin, int]:
+    lsn, timestamp, xid = _BEGIN.unpack_from(data, 1)
+    return Begin(lsn, timestamp, xid & 0xFFFFFFFF), 1 + _BEGIN.size
+
+
+def _commit(data: bytes) -> tuple[Commit, int]:
+    return Commit(*_COMMIT.unpack_from(data, 1)), 1 + _COMMIT.size
+
+
+def _origin(data: bytes) -> tuple[Origin, int]:
+    name, end = _string(data, 9)
+    return Origin(_I64.unpack_from(data, 1)[0], name), end
+
+
+def _relation(data: bytes) -> tuple[Relation, int]:
+    namespace, at = _string(data, 5)
+    name, at = _string(data, at)
+    identity, count = _RELATION.unpack_from(data, at)
+    at += _RELATION.size
+    columns = []
+    for _ in range(count):
+        column, end = _string(data, at + 1)
+        columns.append(RelationColumn(bool(data[at] & 1), column, *_COLUMN.unpack_from(data, end)))
+        at = end + _COLUMN.size
+    return Relation(_relid(data, 1), namespace, name, identity.decode("ascii"), tuple(columns)), at
+
+
+def _type(data: bytes) -> tuple[Type, int]:
+    namespace, at = _string(data, 5)
+    name, at = _string(data, at)
+    return Type(_relid(data, 1), namespace, name), at
+
+
+def _insert(data: bytes) -> tuple[Insert, int]:
+    _expect(data, 5, b"N")
+    new, end = _tuple(data, 6)
+    return Insert(_relid(data, 1), new), end
+
+
+def _update(data: bytes) -> tuple[Update, int]:
+    old: Values | None = None
+    at, kind = 5, data[5:6]
+    if kind in (b"K", b"O"):
+        old, at = _tuple(data, 6)
+    _expect(data, at, b"N")
+    new, end = _tuple(data, at + 1)
+    return Update(_relid(data, 1), old, kind == b"O", new), end
+
+
+def _delete(data: bytes) -> tuple[Delete, int]:
+    kind = data[5:6]
+    if kind != b"K":
+        _expect(data, 5, b"O")
+    old, end = _tuple(data, 6)
+    return Delete(_relid(data, 1), old, kind == b"O"), end
+
+
+def _truncate(data: bytes) -> tuple[Truncate, int]:
+    count, options = _TRUNCATE.unpack_from(data, 1)
+    end = 6 + 4 * count
+    relations = struct.unpack_from(f">{max(count, 0)}I", data, 6)
+    return Truncate(relations, options), end
+
+
+def _logical(data: bytes) -> tuple[Logical, int]:
+    (lsn,) = _LOGICAL.unpack_from(data, 1)
+    prefix, at = _string(data, 1 + _LOGICAL.size)
+    end = at + 4 + _U32.unpack_from(data, at)[0]
+    return Logical(lsn, prefix, data[at + 4 : end]), end
+
+
+def _relid(data: bytes, at: int) -> int:
+    return int(_U32.unpack_from(data, at)[0])
+
+
+def _expect(data: bytes, at: int, kind: bytes) -> None:
+    if data[at : at + 1] != kind:
+        raise ValueError("unexpected tuple")
+
+
+def _string(data: bytes, at: int) -> tuple[str, int]:
+    end = data.index(b"\0", at)
+    return data[at:end].decode(), end + 1
+
+
+def _tuple(data: bytes, at: int) -> tuple[Values, int]:
+    (count,) = _I16.unpack_from(data, at)
+    at += 2
+    values: Values = []
+    for _ in range(count):
+        kind = data[at]
+        at += 1
+        if kind == _TEXT:
+            start = at + 4
+            at = start + _I32.unpack_from(data, at)[0]
+            if not start <= at <= len(data):
+                raise ValueError("value out of bounds")
+            values.append(data[start:at].decode())
+        elif kind == _NULL:
+            values.append(None)
+        elif kind == _UNCHANGED:
+            values.append(UNCHANGED)
+        else:
+            raise ValueError("unknown kind of value")
+    return values, at
+
+
+_TEXT, _NULL, _UNCHANGED = b"tnu"
+
+_PARSERS: dict[bytes, Callable[[bytes], tuple[Message, int]]] = {
+    b"B": _begin,
+    b"C": _commit,
+    b"O": _origin,
+    b"R": _relation,
+    b"Y": _type,
+    b"I": _insert,
+    b"U": _update,
+    b"D": _delete,
+    b"T": _truncate,
+    b"M": _logical,
+}
