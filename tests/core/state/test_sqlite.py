@@ -16,6 +16,7 @@ from etl_core.interfaces import DeadLetter
 from etl_core.model import Position, Stream
 from etl_core.state import sqlite as module
 from etl_core.state.config import SqliteConfig
+from etl_core.state.database import VERSION
 from etl_core.state.locks import FileLock
 from etl_core.state.sqlite import SqliteStore
 
@@ -125,7 +126,18 @@ def test_a_file_of_a_newer_version_is_refused(store: SqliteStore, path: Path) ->
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(StateError, match="newer etl-core") as caught:
         store.load("shop")
-    assert (caught.value.found, caught.value.known) == (99, 1)
+    assert (caught.value.found, caught.value.known) == (99, VERSION)
+
+
+def test_a_file_of_the_first_version_is_upgraded_with_what_is_in_it(store: SqliteStore, path: Path) -> None:
+    store.save(store.claim("shop"), Position(1, 1, "x"))
+    store.close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("ALTER TABLE pipelines DROP COLUMN note")
+        connection.execute("PRAGMA user_version = 1")
+    assert store.load("shop") == Position(1, 1, "x")
+    store.note(store.claim("shop"), {"rows": 1})
+    assert store.noted("shop") == {"rows": 1}
 
 
 def test_somebody_elses_database_is_refused_and_left_alone(store: SqliteStore, path: Path) -> None:
@@ -216,7 +228,7 @@ def test_a_creation_that_never_ends_elsewhere_is_a_state_error(
     monkeypatch.setattr("etl_core.state.database.BUSY_SECONDS", 0.05)
     elsewhere = FileLock(path.with_name(path.name + ".lock"))
     assert elsewhere.acquire()
-    with pytest.raises(StateError, match="being created"):
+    with pytest.raises(StateError, match="being prepared"):
         store.claim("shop")
     elsewhere.release()
     store.claim("shop")

@@ -133,6 +133,28 @@ def test_clear_forgets_position_and_history_and_keeps_dead_letters(store: StateS
     assert store.load("shop") == position(1)
 
 
+def test_a_note_replaces_the_one_before_and_goes_with_the_position(store: StateStore) -> None:
+    assert store.noted("shop") is None
+    fence = store.claim("shop")
+    assert store.noted("shop") is None
+    store.note(fence, {"at": 1.5, "streams": {}})
+    store.note(fence, {"at": 2.5, "streams": {'"a.b".c': {"rows_read": 1}}})
+    assert store.noted("shop") == {"at": 2.5, "streams": {'"a.b".c': {"rows_read": 1}}}
+    assert store.noted("other") is None
+    store.release(fence)
+    assert store.noted("shop") is not None
+    with pytest.raises(StateError, match="claim of this run is lost"):
+        store.note(fence, {})
+    store.clear(store.claim("shop"))
+    assert store.noted("shop") is None
+
+
+def test_a_store_need_not_keep_notes(store: StateStore) -> None:
+    fence = store.claim("shop")
+    StateStore.note(store, fence, {"at": 1.5})
+    assert StateStore.noted(store, "shop") is None
+
+
 def test_pipelines_whose_names_need_care_do_not_meet(store: StateStore) -> None:
     names = ["a", "A", "a/b", "a_b", "../a", "ü" * 200, "a b", ""]
     fences = [store.claim(name) for name in names]

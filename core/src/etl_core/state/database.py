@@ -16,14 +16,14 @@ from etl_core.state.locks import FileLock
 
 __all__ = ["Database"]
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x65746C63  # "etlc"
 BUSY_SECONDS = 30.0
 
 _LAYOUT = """
 BEGIN;
 CREATE TABLE pipelines (
-    name TEXT PRIMARY KEY, fence TEXT UNIQUE, position TEXT
+    name TEXT PRIMARY KEY, fence TEXT UNIQUE, position TEXT, note TEXT
 ) WITHOUT ROWID;
 CREATE TABLE history (
     id INTEGER PRIMARY KEY AUTOINCREMENT, pipeline TEXT NOT NULL, position TEXT NOT NULL, at REAL NOT NULL
@@ -38,6 +38,14 @@ CREATE TABLE dead_letters (
 CREATE INDEX dead_letters_of ON dead_letters (pipeline, id);
 PRAGMA application_id = {application};
 PRAGMA user_version = {version};
+COMMIT;
+"""
+
+#: From the first version, which had no notes.
+_UPGRADE = """
+BEGIN IMMEDIATE;
+ALTER TABLE pipelines ADD COLUMN note TEXT;
+PRAGMA user_version = 2;
 COMMIT;
 """
 
@@ -132,10 +140,9 @@ class Database:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA fullfsync = ON")
-        if self._version(connection) == 0:
+        if self._version(connection) < VERSION:
             with self._alone():
-                if self._version(connection) == 0:
-                    self._create(connection)
+                self._bring_up(connection)
         if self._version(connection) > VERSION:
             raise StateError(
                 "the state file was written by a newer etl-core",
@@ -144,6 +151,14 @@ class Database:
                 found=self._version(connection),
                 known=VERSION,
             )
+
+    def _bring_up(self, connection: sqlite3.Connection) -> None:
+        """Create the tables, or those that an older file lacks; another process may have done it."""
+        version = self._version(connection)
+        if version == 0:
+            self._create(connection)
+        elif version == 1:
+            connection.executescript(_UPGRADE)
 
     @staticmethod
     def _version(connection: sqlite3.Connection) -> int:
@@ -161,12 +176,12 @@ class Database:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Keep two processes from creating the file at the same time."""
+        """Keep two processes from creating or upgrading the file at the same time."""
         lock = FileLock(self.path.with_name(self.path.name + ".lock"))
         deadline = monotonic() + BUSY_SECONDS
         while not lock.acquire():
             if monotonic() > deadline:
-                raise StateError("the state file is being created by another process", path=self.path)
+                raise StateError("the state file is being prepared by another process", path=self.path)
             sleep(0.01)
         try:
             yield

@@ -6,8 +6,9 @@ import os
 import threading
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import time
+from typing import Any
 
 from attrs import define, field
 
@@ -26,6 +27,7 @@ class _Record:
     history: deque[Saved]
     position: Position | None = None
     fence: str | None = None
+    note: Mapping[str, Any] | None = None
     letters: dict[LetterId, DeadLetter] = field(factory=dict)
 
 
@@ -67,6 +69,15 @@ class MemoryStore(StateStore):
             record = self._records.get(pipeline)
             return list(record.history)[:limit] if record else []
 
+    def note(self, fence: str, note: Mapping[str, Any]) -> None:
+        with self._lock:
+            self._claimed(fence).note = note
+
+    def noted(self, pipeline: str) -> Mapping[str, Any] | None:
+        with self._lock:
+            record = self._records.get(pipeline)
+            return record.note if record else None
+
     def release(self, fence: str) -> None:
         with self._lock:
             for record in self._records.values():
@@ -76,7 +87,7 @@ class MemoryStore(StateStore):
     def clear(self, fence: str) -> None:
         with self._lock:
             record = self._claimed(fence)
-            record.position = None
+            record.position = record.note = None
             record.history.clear()
 
     def pipelines(self) -> Sequence[str]:

@@ -14,11 +14,12 @@ import re
 import socket
 import sqlite3
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep, time
+from typing import Any
 
 from etl_core.errors import StateError
 from etl_core.interfaces import DeadLetter, Saved, StateStore
@@ -90,6 +91,17 @@ class SqliteStore(StateStore):
         )
         return [Saved(_position(text), at) for text, at in rows]
 
+    def note(self, fence: str, note: Mapping[str, Any]) -> None:
+        with self._database.transaction() as connection:
+            pipeline, _ = _claimed(connection, fence)
+            connection.execute("UPDATE pipelines SET note = ? WHERE name = ?", (json.dumps(note), pipeline))
+
+    def noted(self, pipeline: str) -> Mapping[str, Any] | None:
+        for (text,) in self._database.query("SELECT note FROM pipelines WHERE name = ?", pipeline):
+            note: Mapping[str, Any] | None = None if text is None else json.loads(text)
+            return note
+        return None
+
     def release(self, fence: str) -> None:
         lock = self._locks.pop(fence, None)
         # The lock is what keeps others out: a fence that cannot be removed is replaced by the next claim.
@@ -101,7 +113,9 @@ class SqliteStore(StateStore):
     def clear(self, fence: str) -> None:
         with self._database.transaction() as connection:
             pipeline, _ = _claimed(connection, fence)
-            connection.execute("UPDATE pipelines SET position = NULL WHERE name = ?", (pipeline,))
+            connection.execute(
+                "UPDATE pipelines SET position = NULL, note = NULL WHERE name = ?", (pipeline,)
+            )
             connection.execute("DELETE FROM history WHERE pipeline = ?", (pipeline,))
 
     def pipelines(self) -> Sequence[str]:
