@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         Delivery,
         DropColumn,
         Kind,
+        Lag,
         Mode,
         Position,
         Rejected,
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
         PipelineCounts,
         PipelineResult,
         SourceTiming,
+        StreamCounts,
     )
     from etl_core.schema import (
         COMMIT_TS_TYPE,
@@ -143,6 +145,7 @@ __all__ = [
     "Executor",
     "FatalError",
     "Kind",
+    "Lag",
     "LoadSettings",
     "Loader",
     "Metrics",
@@ -177,6 +180,7 @@ __all__ = [
     "StateStore",
     "Step",
     "Stream",
+    "StreamCounts",
     "StreamInfo",
     "TableSchema",
     "Transform",
@@ -224,11 +228,11 @@ _HOMES = {
     ),
     "model": (
         "COMMIT_TS DELETED OLD_KEY OP RESERVED SEQ UNCHANGED AddColumn Batch Change Delivery DropColumn "
-        "Kind Mode Position Rejected RenameColumn Step Stream StreamInfo TableSchema Transformed "
+        "Kind Lag Mode Position Rejected RenameColumn Step Stream StreamInfo TableSchema Transformed "
         "WidenColumn Write pack_seq unpack_seq"
     ),
     "resolve": "load_document",
-    "result": "CheckResult DestinationTiming PipelineCounts PipelineResult SourceTiming",
+    "result": "CheckResult DestinationTiming PipelineCounts PipelineResult SourceTiming StreamCounts",
     "schema": (
         "COMMIT_TS_TYPE OP_TYPE SEQ_TYPE UNCHANGED_TYPE add_reserved data_columns key_of old_key_type "
         "reserved_schema with_key"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from etl_core.model import (
         Batch,
         Change,
+        Lag,
         Position,
         Rejected,
         Stream,
@@ -134,6 +135,15 @@ class Source(ABC):
 
     def ack(self, value: Any) -> None:
         """Everything up to `value` is durable. Any thread; never blocks; values only advance."""
+
+    def lag(self, ctx: Context, value: Any) -> Lag | None:
+        """Say how far the system is ahead of a durable position value (None: nothing is durable yet).
+
+        Called every few seconds on a thread of its own while a run goes on, one call at a time, and for
+        `status` without a run; what it raises fails neither. It is interrupted by `ctx.on_cancel`, and what
+        it keeps open is released by `close`. None: this source has no lag, and is not asked again.
+        """
+        return None
 
     def teardown(self, ctx: Context) -> Sequence[str]:
         """Remove what the source created in its system; return what was removed, for people to read."""
@@ -353,7 +363,7 @@ class StateStore(ABC):
 
     @abstractmethod
     def clear(self, fence: str) -> None:
-        """Forget position and history of the claimed pipeline; dead letters stay."""
+        """Forget position, history and note of the claimed pipeline; dead letters stay."""
 
     @abstractmethod
     def pipelines(self) -> Sequence[str]:
@@ -362,6 +372,17 @@ class StateStore(ABC):
     @abstractmethod
     def holder(self, pipeline: str) -> str | None:
         """Say who holds the claim, for people to read; None when it is free."""
+
+    def note(self, fence: str, note: Mapping[str, Any]) -> None:
+        """Keep what a run measured (JSON), in place of its last note, for `status` to show.
+
+        Unlike the other methods it may be called beside another call for the same pipeline. It need not be
+        durable; by default nothing is kept. StateError if the fence is lost.
+        """
+
+    def noted(self, pipeline: str) -> Mapping[str, Any] | None:
+        """Return the last note of a run of this pipeline; None when there is none."""
+        return None
 
     @abstractmethod
     def add_dead_letters(self, fence: str, letters: Sequence[DeadLetter]) -> None:

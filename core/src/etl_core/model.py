@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from etl_core.errors import ConfigError
 
@@ -32,6 +32,7 @@ __all__ = [
     "Delivery",
     "DropColumn",
     "Kind",
+    "Lag",
     "Mode",
     "Position",
     "Rejected",
@@ -201,13 +202,15 @@ class StreamInfo:
     """What a source says about one of its streams.
 
     `key` names the columns that identify a row (empty: none). `stable_seq` says that reading the same
-    change again gives the same `_etl_seq`.
+    change again gives the same `_etl_seq`. `estimate` is about how many rows a snapshot of it has, for
+    people to see how far one is; None: not known.
     """
 
     stream: Stream
     schema: pa.Schema
     key: tuple[str, ...] = field(default=(), converter=_names)
     stable_seq: bool = False
+    estimate: int | None = None
 
 
 @frozen
@@ -273,6 +276,25 @@ class Position:
     def from_json(cls, data: Mapping[str, Any]) -> Position:
         snapshots = tuple(Stream.parse(text) for text in data.get("snapshots", ()))
         return cls(int(data["epoch"]), int(data["n"]), data["value"], bool(data["complete"]), snapshots)
+
+
+@frozen
+class Lag:
+    """How far a system is ahead of a position of its source; None where the source cannot say.
+
+    `bytes` of the system's log come after the position. It is `seconds` since the position last covered
+    all that was committed; 0 when nothing comes after it. The system keeps `retained_bytes` of its log for
+    this pipeline, and `remaining_bytes` more before it gives up; `status` is its own word for that.
+    """
+
+    bytes: int | None = None
+    seconds: float | None = None
+    retained_bytes: int | None = None
+    remaining_bytes: int | None = None
+    status: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 @frozen

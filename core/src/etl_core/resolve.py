@@ -22,6 +22,7 @@ __all__ = [
     "TransformStep",
     "imported",
     "load_document",
+    "load_source",
     "load_state",
     "make",
     "resolve",
@@ -79,6 +80,11 @@ def resolve(document: Document, plugins: Plugins | None = None) -> Connectors:
 def load_state(document: Document, plugins: Plugins | None = None) -> Any:
     """Return the document's state store; its other connectors need not be installed."""
     return _part(document.state, plugins or installed(), document.base).get()
+
+
+def load_source(document: Document, plugins: Plugins | None = None) -> Any:
+    """Return the document's source; its other connectors need not be installed."""
+    return _part(document.extract, plugins or installed(), document.base).get()
 
 
 def make(registration: Registration, config: object = None) -> Any:

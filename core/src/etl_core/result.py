@@ -13,6 +13,7 @@ __all__ = [
     "PipelineCounts",
     "PipelineResult",
     "SourceTiming",
+    "StreamCounts",
 ]
 
 
@@ -24,6 +25,19 @@ class PipelineCounts:
     records_written: int = 0
     bytes_read: int = 0
     bytes_written: int = 0
+
+
+@define
+class StreamCounts(PipelineCounts):
+    """The same of one stream, and where its reading stands.
+
+    phase: `snapshot` while one is read, else `changes`; snapshot_records: read of the last snapshot that
+    began in this run (None: none did); snapshot_estimate: about how many it has (None: not known).
+    """
+
+    phase: str = "changes"
+    snapshot_records: int | None = None
+    snapshot_estimate: int | None = None
 
 
 @define
@@ -64,10 +78,16 @@ class DestinationTiming:
 
 @define
 class PipelineResult:
-    """The outcome of one run. `position` is the last durable one as JSON."""
+    """The outcome of one run. `position` is the last durable one as JSON.
+
+    `streams` are the counts of each stream by its text. `lag` is the source's lag as it was measured last
+    (a `Lag` as JSON); None when the source has none or could not say.
+    """
 
     pipeline: str
     counts: PipelineCounts = field(factory=PipelineCounts)
+    streams: dict[str, StreamCounts] = field(factory=dict)
+    lag: dict[str, Any] | None = None
     source: SourceTiming = field(factory=SourceTiming)
     destination: DestinationTiming = field(factory=DestinationTiming)
     transform_count: int = 0
@@ -78,6 +98,10 @@ class PipelineResult:
     retries: int = 0
     rejected: int = 0
     position: dict[str, Any] | None = None
+
+    def stream(self, name: str) -> StreamCounts:
+        """Return the counts of a stream, made when first asked for; from any thread."""
+        return self.streams.get(name) or self.streams.setdefault(name, StreamCounts())
 
     def to_json(self) -> dict[str, Any]:
         return attrs.asdict(self)

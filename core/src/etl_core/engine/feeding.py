@@ -113,7 +113,8 @@ class Feeder:
 
     def _note_marker(self, kind: Kind, stream: Stream) -> None:
         if kind is Kind.SNAPSHOT_BEGIN:
-            self._hub.emit("snapshot_started", stream=str(stream))
+            estimate = self._result.stream(str(stream)).snapshot_estimate
+            self._hub.emit("snapshot_started", stream=str(stream), estimate=estimate)
         elif kind is Kind.SNAPSHOT_END:
             self._hub.emit("snapshot_finished", stream=str(stream))
             failpoints.hit("handover")
@@ -187,13 +188,15 @@ class Feeder:
         self._committer.refuse(rejected)
         if write.rows is None:
             return
-        counts, size = self._result.counts, write.rows.nbytes
+        name, size = str(write.stream), write.rows.nbytes
         self.bytes += size
-        counts.records_written += write.rows.num_rows - sum(group.rows.num_rows for group in rejected)
-        counts.bytes_written += size
+        written = write.rows.num_rows - sum(group.rows.num_rows for group in rejected)
+        for counts in (self._result.counts, self._result.stream(name)):
+            counts.records_written += written
+            counts.bytes_written += size
         self._hub.emit(
             "batch_written",
-            stream=str(write.stream),
+            stream=name,
             rows=write.rows.num_rows,
             bytes=size,
             mode=write.mode.value,

@@ -1,10 +1,10 @@
-"""What is done with a pipeline besides running it: check, discover, sample, reset, teardown."""
+"""What is done with a pipeline besides running it: check, discover, sample, lag, reset, teardown."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -15,27 +15,27 @@ from etl_core.engine.scope import EngineContext, Scope
 from etl_core.engine.stages import stage
 from etl_core.engine.transforming import TransformChain
 from etl_core.errors import EtlError
-from etl_core.interfaces import Context
-from etl_core.model import RESERVED, Batch, Mode, Stream, StreamInfo
+from etl_core.interfaces import Context, Source
+from etl_core.model import RESERVED, Batch, Lag, Mode, Stream, StreamInfo
 from etl_core.result import CheckResult
 from etl_core.schema import add_reserved, with_key
 
 if TYPE_CHECKING:
     from etl_core.resolve import Connectors
 
-__all__ = ["check", "discover", "reset", "sample", "teardown"]
+__all__ = ["check", "discover", "lag", "reset", "sample", "teardown"]
 
 _JOIN = 10.0
 
 
 @contextmanager
-def _context(connectors: Connectors) -> Iterator[Context]:
+def _context(pipeline: str) -> Iterator[Context]:
     """Give connectors a context outside a run."""
-    scope = Scope(connectors.name)
-    hub = ObserverHub(connectors.name, ())
+    scope = Scope(pipeline)
+    hub = ObserverHub(pipeline, ())
     try:
         yield EngineContext(
-            pipeline=connectors.name, connector="check", scope=scope, hub=hub, metrics=HubMetrics(hub)
+            pipeline=pipeline, connector="check", scope=scope, hub=hub, metrics=HubMetrics(hub)
         )
     finally:
         scope.stop()
@@ -46,7 +46,7 @@ def _context(connectors: Connectors) -> Iterator[Context]:
 def check(connectors: Connectors) -> CheckResult:
     """Validate and connect everything; change nothing (the state store writes and rolls back)."""
     pipeline = Pipeline.of(connectors)
-    with _context(connectors) as ctx:
+    with _context(connectors.name) as ctx:
         infos: list[StreamInfo] = []
 
         def source() -> None:
@@ -122,7 +122,7 @@ def _behind(chain: TransformChain, info: StreamInfo) -> pa.Schema:
 @contextmanager
 def _source(connectors: Connectors) -> Iterator[Context]:
     """Give the source a context, and close the source at the end."""
-    with _context(connectors) as ctx, closing(connectors.source):
+    with _context(connectors.name) as ctx, closing(connectors.source):
         yield ctx
 
 
@@ -156,6 +156,12 @@ def _transformed(connectors: Connectors, ctx: Context, info: StreamInfo, rows: p
     return pa.Table.from_batches(batches).drop_columns(list(RESERVED))
 
 
+def lag(pipeline: str, source: Source, value: Any) -> Lag | None:
+    """Ask a source how far its system is ahead of a position value, and close it; None: it has no lag."""
+    with _context(pipeline) as ctx, closing(source), stage("source"):
+        return source.lag(ctx, value)
+
+
 def reset(connectors: Connectors) -> list[str]:
     """Forget the pipeline: the destination's position, then the store's, then what the source created.
 
@@ -174,7 +180,7 @@ def reset(connectors: Connectors) -> list[str]:
 
 
 def _reset_destination(connectors: Connectors, fence: str) -> list[str]:
-    with _context(connectors) as ctx, closing(connectors.destination) as destination:
+    with _context(connectors.name) as ctx, closing(connectors.destination) as destination:
         destination.open(ctx, fence)
         destination.set_position(None)
     return ["position cleared in the destination"]

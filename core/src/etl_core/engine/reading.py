@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from etl_core.engine.queue import ByteQueue
     from etl_core.engine.scope import EngineContext
     from etl_core.interfaces import Source
-    from etl_core.result import PipelineResult
+    from etl_core.result import PipelineResult, StreamCounts
 
 __all__ = ["End", "Item", "Reader", "Stopped", "Streams"]
 
@@ -68,8 +68,8 @@ class Streams:
         if stream is None or batch.schema is None:
             return
         key = batch.key if batch.key is not None else self.key(stream)
-        old = self.known.get(stream)
-        self.known[stream] = StreamInfo(stream, batch.schema, key, old.stable_seq if old else False)
+        old = self.known.get(stream) or StreamInfo(stream, batch.schema)
+        self.known[stream] = attrs.evolve(old, schema=batch.schema, key=key)
 
 
 class Reader:
@@ -101,6 +101,8 @@ class Reader:
         self._wrapped: set[Stream] = set()
         self._unpositioned = False
         self._emitted_before = result.source.emit
+        for stream in resume.snapshots:  # how much of it was read before is not known
+            result.stream(str(stream)).phase, result.stream(str(stream)).snapshot_records = "snapshot", None
 
     def run(self) -> None:
         """Read until the end, a stop, or an error (which is raised)."""
@@ -190,8 +192,10 @@ class Reader:
         if batch.kind is Kind.SNAPSHOT_BEGIN and batch.stream is not None:
             self._open.add(batch.stream)
             self._begun.add(batch.stream)
+            self._count_from_here(batch.stream)
         elif batch.kind is Kind.SNAPSHOT_END and batch.stream is not None:
             self._open.discard(batch.stream)
+            self._result.stream(str(batch.stream)).phase = "changes"
         position = None
         if batch.position is not None:
             position = self._position = self._next(batch.position, batch.complete)
@@ -203,16 +207,31 @@ class Reader:
         opened = tuple(sorted(self._open))
         return Position(self._position.epoch, self._position.n + 1, value, complete, opened)
 
+    def _count_from_here(self, stream: Stream) -> None:
+        counts, info = self._result.stream(str(stream)), self._streams.known.get(stream)
+        counts.phase, counts.snapshot_records = "snapshot", 0
+        counts.snapshot_estimate = info.estimate if info else None
+
     def _count(self, batch: Batch) -> int:
         if batch.rows is None or batch.stream is None:
             return 0
-        counts, size = self._result.counts, batch.rows.nbytes
-        counts.records_read += batch.rows.num_rows
-        counts.bytes_read += size
-        self._hub.emit("batch_read", stream=str(batch.stream), rows=batch.rows.num_rows, bytes=size)
+        name, rows, size = str(batch.stream), batch.rows.num_rows, batch.rows.nbytes
+        for counts in (self._result.counts, self._result.stream(name)):
+            counts.records_read += rows
+            counts.bytes_read += size
+        copied = self._count_snapshot(self._result.stream(name), rows)
+        self._hub.emit("batch_read", stream=name, rows=rows, bytes=size, snapshot_rows=copied)
         if self._hub.wants("source"):
             self._hub.batch("source", batch)
         return int(batch.rows.get_total_buffer_size())
+
+    @staticmethod
+    def _count_snapshot(counts: StreamCounts, rows: int) -> int | None:
+        """Count rows of a snapshot; return how many it had so far, None outside of one."""
+        if counts.phase != "snapshot" or counts.snapshot_records is None:
+            return None
+        counts.snapshot_records += rows
+        return counts.snapshot_records
 
     def _emit(self, item: Item | End | Stopped, size: int) -> None:
         started = time.perf_counter()

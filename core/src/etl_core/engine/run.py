@@ -10,6 +10,7 @@ from loguru import logger
 
 from etl_core.engine.attempt import Attempt
 from etl_core.engine.loading import Rewritten
+from etl_core.engine.measuring import Measuring
 from etl_core.engine.observing import HubMetrics, ObserverHub
 from etl_core.engine.positions import raised
 from etl_core.engine.preflight import require_compatible
@@ -49,6 +50,8 @@ class Run:
         self.until: Any = None
         self.fence = ""
         self._attempt: Attempt | None = None
+        self._measuring: Measuring | None = None
+        self._durable: Position | None = None
         self._epoch = 0
         self._floor = -1
         self._retrier = Retrier(pipeline.retry, self.cancel, self._retrying)
@@ -85,6 +88,7 @@ class Run:
     def resume_from(self, durable: Position | None) -> Position:
         """Return where this attempt reads from; raises the epoch when it starts anew."""
         fresh = self.pipeline.loader.snapshot_only or durable is None or durable.epoch <= self._floor
+        self._durable = None if fresh else durable
         if durable is not None and not fresh:
             self._epoch = durable.epoch
             return durable
@@ -97,6 +101,7 @@ class Run:
 
     def progressed(self, position: Position) -> None:
         """Note that a position became durable."""
+        self._durable = position
         self._retrier.progressed()
 
     def _run(self) -> None:
@@ -106,6 +111,7 @@ class Run:
         with stage("state"):
             self.fence = self.pipeline.state.claim(self.pipeline.name)
         self.hub.emit("run_started", once=self.pipeline.once)
+        self._measure()
         self.scope.spawn(self._watch, name="watch")
         with stage("transform"):
             self.chain.open()
@@ -137,7 +143,7 @@ class Run:
         try:
             self._attempt.execute()
         except Rewritten as change:
-            self.hub.emit("snapshot_started", stream=str(change.stream), reason="rewritten")
+            self.hub.emit("snapshot_started", stream=str(change.stream), reason="rewritten", estimate=None)
             return True
         return False
 
@@ -160,6 +166,20 @@ class Run:
                     self.scope.stop()
                 return
 
+    def _measure(self) -> None:
+        """Measure from here on, in a scope that outlives attempts: a source may be away for long."""
+        scope = Scope(f"{self.pipeline.name}-measuring")
+        self._measuring = Measuring(
+            source=self.pipeline.source,
+            state=self.pipeline.state,
+            hub=self.hub,
+            result=self.result,
+            ctx=self.context("source", scope),
+            fence=self.fence,
+            position=lambda: self._durable.value if self._durable else None,
+        )
+        self._measuring.start(scope)
+
     def _chain(self) -> TransformChain:
         return TransformChain(
             self.pipeline.transforms,
@@ -169,6 +189,9 @@ class Run:
 
     def _close(self, status: str, error: str | None) -> None:
         pipeline = self.pipeline
+        measuring, last = self._measuring, status != "failed"
+        if measuring is not None:
+            quietly("the last measurement", lambda: measuring.finish(pipeline.grace, last=last))
         quietly("close of the transforms", self.chain.close)
         quietly("close of the source", pipeline.source.close)
         self.scope.stop()
