@@ -18,7 +18,7 @@ from etl_core.errors import ConfigError, EtlError, FatalError
 from etl_pglib import failures
 from etl_pglib.names import quote_literal
 
-__all__ = ["SESSION", "Connection", "Error", "connect", "translate"]
+__all__ = ["SESSION", "Connection", "Error", "connect", "settings_sql", "translate"]
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Error = psycopg.Error
@@ -78,7 +78,7 @@ def connect(
         raise failures.connecting(str(error), secret=_misread(dsn)) from None
     try:
         if session:
-            connection.execute(_apply(session))
+            connection.execute(settings_sql(session).encode())
         connection.autocommit = autocommit
     except psycopg.Error as error:
         connection.close()
@@ -86,10 +86,13 @@ def connect(
     return connection
 
 
-def _apply(session: Mapping[str, str]) -> bytes:
-    """Set by SQL, not by libpq's `options`: DSN, service file or PGOPTIONS may have options of their own."""
+def settings_sql(session: Mapping[str, str]) -> str:
+    """Return the statement that sets `session` where the server knows the names; `session` is not empty.
+
+    Set by SQL, not by libpq's `options`: DSN, service file or PGOPTIONS may have options of their own.
+    """
     values = ", ".join(f"({quote_literal(name)}, {quote_literal(value)})" for name, value in session.items())
-    return _APPLY.format(values=values).encode()
+    return _APPLY.format(values=values)
 
 
 def translate(error: psycopg.Error, doing: str) -> EtlError:
