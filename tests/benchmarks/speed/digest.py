@@ -1,0 +1,64 @@
+"""What Arrow tables, Parquet files and DuckDB databases hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+from benchmarks.speed.contents import Column, Contents, in_duckdb
+
+from etl_core import OP, SEQ
+
+__all__ = ["of_arrow", "of_duckdb", "of_parquet", "ordered"]
+
+
+def of_arrow(tables: Iterable[pa.Table], columns: Sequence[Column]) -> Contents:
+    """Return what a history holds, rows by operation; those of a snapshot count like those of a table."""
+    query = in_duckdb(columns, "rows", f"CASE {OP} WHEN 'r' THEN '' ELSE {OP} END")
+    names = [OP, *(column.name for column in columns)]
+
+    def found() -> Iterator[Any]:
+        with duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            for table in tables:
+                connection.register("rows", table.select(names))
+                yield from connection.execute(query).fetchall()
+
+    return Contents.of(found())
+
+
+def of_parquet(directory: Path, columns: Sequence[Column]) -> Contents:
+    """Return what the Parquet files below a directory hold."""
+    with duckdb.connect() as connection:
+        return _of(connection, [f"read_parquet('{directory}/**/*.parquet')"], columns)
+
+
+def of_duckdb(path: Path, tables: Iterable[str], columns: Sequence[Column]) -> Contents:
+    """Return what tables of a DuckDB file hold together."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return _of(connection, tables, columns)
+
+
+def _of(
+    connection: duckdb.DuckDBPyConnection, relations: Iterable[str], columns: Sequence[Column]
+) -> Contents:
+    connection.execute("SET TimeZone = 'UTC'")
+    queries = [in_duckdb(columns, relation) for relation in relations]
+    return Contents.of(row for query in queries for row in connection.execute(query).fetchall())
+
+
+def ordered(tables: Iterable[pa.Table]) -> bool:
+    """Say whether `_etl_seq` rises from row to row, as it has to in one stream."""
+    last = b""
+    for table in tables:
+        seqs = table.column(SEQ).cast(pa.binary()).combine_chunks()
+        if not len(seqs):
+            continue
+        if seqs[0].as_py() <= last or not pc.all(pc.less(seqs[:-1], seqs[1:])).as_py():
+            return False
+        last = seqs[-1].as_py()
+    return True
