@@ -11,25 +11,22 @@ bool read_bool(const uint8_t *s, size_t n, bool *out) {
 
 /* --- hexadecimal ------------------------------------------------------------------------------------------ */
 
-/* The high bits of the bytes within first..last. No byte may have its own high bit set. */
-static inline uint64_t within(uint64_t word, unsigned first, unsigned last) {
-    return (word + EACH(0x80 - first)) & ~(word + EACH(0x7f - last)) & HIGH_BITS;
-}
+/* Sixteen characters at once, with whatever vectors the machine has. */
+typedef uint8_t Chars __attribute__((vector_size(16)));
+typedef uint8_t Bytes __attribute__((vector_size(8)));
+typedef uint16_t Units __attribute__((vector_size(16)));
+typedef uint64_t Words __attribute__((vector_size(16)));
 
-/* The four bytes of eight hexadecimal digits, as the low half. */
-static inline bool read_hex8(uint64_t word, uint8_t out[4]) {
-    uint64_t letters = within(word | EACH(0x20), 'a', 'f');
-    bool valid = !(word & HIGH_BITS) && (within(word, '0', '9') | letters) == HIGH_BITS;
-    uint64_t nibbles = (word & EACH(0x0f)) + (letters >> 7) * 9;
-    uint64_t bytes = (nibbles << 4 | nibbles >> 8) & 0x00ff00ff00ff00ff;
-    bytes = (bytes | bytes >> 8) & 0x0000ffff0000ffff;
-    bytes |= bytes >> 16;
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    bytes = __builtin_bswap32((uint32_t)bytes);
-#endif
-    uint32_t four = (uint32_t)bytes;
-    memcpy(out, &four, sizeof four);
-    return valid;
+/* The 8 bytes of 16 hexadecimal digits. */
+static inline bool read_hex16(uint64_t first, uint64_t second, uint8_t out[8]) {
+    Chars chars = (Chars)(Words){first, second};
+    Chars letters = (Chars)((uint8_t)'a' <= (chars | 0x20)) & (Chars)((chars | 0x20) <= (uint8_t)'f');
+    Chars digits = (Chars)((uint8_t)'0' <= chars) & (Chars)(chars <= (uint8_t)'9');
+    Units nibbles = (Units)((chars & 0x0f) + (letters & 9));
+    Bytes bytes = __builtin_convertvector((nibbles << 4 | nibbles >> 8) & 0xff, Bytes);
+    memcpy(out, &bytes, sizeof bytes);
+    Words valid = (Words)(letters | digits);
+    return !~(valid[0] & valid[1]);
 }
 
 static inline uint64_t around_dash(const uint8_t *s) {
@@ -39,21 +36,26 @@ static inline uint64_t around_dash(const uint8_t *s) {
 bool read_uuid(const uint8_t *s, size_t n, uint8_t out[16]) {
     if (n != UUID || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-')
         return false;
-    bool first = read_hex8(load8(s), out), second = read_hex8(around_dash(s + 9), out + 4);
-    bool third = read_hex8(around_dash(s + 19), out + 8), fourth = read_hex8(load8(s + 28), out + 12);
-    return first & second & third & fourth;
+    bool first = read_hex16(load8(s), around_dash(s + 9), out);
+    return read_hex16(around_dash(s + 19), load8(s + 28), out + 8) && first;
+}
+
+/* 1..8 characters, then zeros up to 8. */
+static inline uint64_t load_filled(const uint8_t *s, size_t n) {
+    return load_short(s, n) | (n < 8 ? ZEROS << 8 * n : 0);
 }
 
 bool read_hex(const uint8_t *s, size_t n, uint8_t *out) {
-    uint8_t last[4];
+    uint8_t last[8];
     if (n < 2 || n % 2 || s[0] != '\\' || s[1] != 'x')
         return false;
-    for (s += 2, n -= 2; n >= 8; s += 8, n -= 8, out += 4)
-        if (!read_hex8(load8(s), out))
+    for (s += 2, n -= 2; n >= 16; s += 16, n -= 16, out += 8)
+        if (!read_hex16(load8(s), load8(s + 8), out))
             return false;
     if (!n)
         return true;
-    if (!read_hex8(load_short(s, n) | ZEROS << 8 * n, last))
+    uint64_t second = n > 8 ? load_filled(s + 8, n - 8) : ZEROS;
+    if (!read_hex16(load_filled(s, n < 8 ? n : 8), second, last))
         return false;
     memcpy(out, last, n / 2);
     return true;

@@ -10,14 +10,12 @@
 #define NUMERIC_NEGATIVE 0x4000
 
 #define E18 ((uint128)1000000000000000000u)
-#define POWERS_FROM(first)                                                                                       \
-    (first), (first) * 10, (first) * 100, (first) * 1000, (first) * 10000, (first) * 100000, (first) * 1000000,  \
-        (first) * 10000000, (first) * 100000000
+#define THREE(first) (first), (first) * 10, (first) * 100
+#define NINE(first) THREE(first), THREE((first) * 1000), THREE((first) * 1000000)
 
+/* Of ten. */
 static const uint128 POWERS[MAX_PRECISION + 1] = {
-    POWERS_FROM((uint128)1),       POWERS_FROM((uint128)1000000000), POWERS_FROM(E18),
-    POWERS_FROM(E18 * 1000000000), E18 * E18,                        E18 *E18 * 10,
-    E18 *E18 * 100,
+    NINE((uint128)1), NINE((uint128)1000000000), NINE(E18), NINE(E18 * 1000000000), THREE(E18 * E18),
 };
 
 bool read_int(const uint8_t *s, size_t n, int64_t low, int64_t high, int64_t *out) {
@@ -32,12 +30,7 @@ bool read_int(const uint8_t *s, size_t n, int64_t low, int64_t high, int64_t *ou
 static void store(uint128 value, bool negative, uint8_t out[16]) {
     if (negative)
         value = 0 - value;
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    for (int i = 0; i < 16; i++)
-        out[i] = (uint8_t)(value >> 8 * i);
-#else
     memcpy(out, &value, sizeof value);
-#endif
 }
 
 /* The number of 0..38 digits. */
@@ -58,6 +51,24 @@ static inline size_t find_point(const uint8_t *s, size_t n, size_t scale) {
     return found ? (size_t)(found - s) : n;
 }
 
+/* The unscaled value of the digits before and after the point, in up to MAX_DIGITS digits. */
+static inline bool join_narrow(const uint8_t *s, size_t n, const uint8_t *after, size_t digits, size_t places,
+                               uint128 *out) {
+    uint64_t whole, part = 0;
+    if (!read_digits(s, n, &whole) || (digits && !read_digits(after, digits, &part)))
+        return false;
+    *out = whole * (uint64_t)POWERS[places] + part * (uint64_t)POWERS[places - digits];
+    return true;
+}
+
+static bool join_wide(const uint8_t *s, size_t n, const uint8_t *after, size_t digits, size_t places, uint128 *out) {
+    uint128 whole, part;
+    if (!read_wide(s, n, &whole) || !read_wide(after, digits, &part) || whole >= POWERS[MAX_PRECISION - places])
+        return false;
+    *out = whole * POWERS[places] + part * POWERS[places - digits];
+    return true;
+}
+
 bool read_decimal(const uint8_t *s, size_t n, int precision, int scale, uint8_t out[16]) {
     size_t places = (size_t)scale;
     bool negative = n && s[0] == '-';
@@ -71,12 +82,11 @@ bool read_decimal(const uint8_t *s, size_t n, int precision, int scale, uint8_t 
     for (; digits > places; digits--)
         if (after[digits - 1] != '0')
             return false;
-    uint128 whole, part;
-    if (!read_wide(s, point, &whole) || !read_wide(after, digits, &part))
+    uint128 value;
+    bool valid = point + places <= MAX_DIGITS ? join_narrow(s, point, after, digits, places, &value)
+                                              : join_wide(s, point, after, digits, places, &value);
+    if (!valid)
         return false;
-    if (whole >= POWERS[MAX_PRECISION - places])
-        return false;
-    uint128 value = whole * POWERS[places] + part * POWERS[places - digits];
     store(value, negative, out);
     return value < POWERS[precision];
 }

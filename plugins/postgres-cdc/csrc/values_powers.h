@@ -1,5 +1,5 @@
-/* Powers of ten, as the 64 highest bits of each, the first one set. Those from 10^0 to 10^27 are exact, the
- * others cut. The test of this file computes them again. */
+/* Powers of ten, as the 64 highest bits of each, the first one set. The rest
+ * is cut; 10^0 to 10^27 have none. A test computes them again. */
 #ifndef ETL_POSTGRES_CDC_VALUES_POWERS_H
 #define ETL_POSTGRES_CDC_VALUES_POWERS_H
 
@@ -7,7 +7,6 @@
 
 #define LOWEST_POWER (-64)
 #define HIGHEST_POWER 64
-#define HIGHEST_EXACT_POWER 27
 
 /* clang-format off */
 static const uint64_t POWERS_OF_TEN[HIGHEST_POWER - LOWEST_POWER + 1] = {

@@ -18,39 +18,56 @@
 #define LIMITS (EACH(ABOVE_9) ^ SEPARATORS(ABOVE_9 ^ ABOVE_0))
 #define TEXT_OF(separator) (ZEROS ^ SEPARATORS('0' ^ (separator)))
 
+static inline bool read_pair(const uint8_t *s, uint32_t *out) {
+    uint32_t tens = (uint32_t)s[0] - '0', ones = (uint32_t)s[1] - '0';
+    *out = tens * 10 + ones;
+    return (tens <= 9) & (ones <= 9);
+}
+
 /* --- days ------------------------------------------------------------------------------------------------ */
 
 /* Days of the months that went before, in a year that begins on 1 March, so that a leap day is its last. */
 static const uint16_t BEFORE[] = {0, 306, 337, 0, 31, 61, 92, 122, 153, 184, 214, 245, 275};
 static const uint8_t LENGTH[] = {0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 
-static bool is_leap(int64_t year) {
+static bool is_leap(int32_t year) {
     return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
 }
 
 /* Days since 1970-01-01; year 0 is 1 BC. False for a day that no calendar has. */
-static inline bool count_days(int64_t year, uint32_t month, uint32_t day, int64_t *out) {
+static inline bool count_days(int32_t year, uint32_t month, uint32_t day, int64_t *out) {
     if (month - 1 >= 12 || day - 1 >= 31)
         return false;
     if (day > LENGTH[month] && !(day == 29 && month == 2 && is_leap(year)))
         return false;
     /* Counted from 25,000 periods of 400 years before, so that no year is negative. */
-    uint64_t years = (uint64_t)(year + 25000 * 400 - (month <= 2)), centuries = years / 100;
-    uint64_t days = years * 365 + years / 4 - centuries + centuries / 4 + BEFORE[month] + day;
-    *out = (int64_t)days - (INT64_C(25000) * 146097 + 719469);
+    uint32_t years = (uint32_t)year + 25000 * 400 - (month <= 2), centuries = years / 100;
+    uint32_t leap_days = years / 4 - centuries + centuries / 4;
+    *out = (int64_t)(years * UINT64_C(365) + leap_days + BEFORE[month] + day) - (INT64_C(25000) * 146097 + 719469);
+    return true;
+}
+
+/* All digits of a year but the last two. */
+static inline bool read_centuries(const uint8_t *s, size_t n, uint32_t *out) {
+    uint64_t value;
+    if (n == 2)
+        return read_pair(s, out);
+    if (!read_short(s, n, &value))
+        return false;
+    *out = (uint32_t)value;
     return true;
 }
 
 /* YYYY-MM-DD, years of up to seven digits. */
 static inline bool read_days(const uint8_t *s, size_t n, bool bc, int64_t *out) {
-    uint64_t centuries;
+    uint32_t centuries;
     if (n < DATE || n > DATE - 4 + DIGITS_OF_YEAR)
         return false;
     uint64_t values = load8(s + n - 8) ^ TEXT_OF('-'); /* the year's last two digits, month, day */
-    if (too_large(values, LIMITS) || !read_short(s, n - 8, &centuries))
+    if (too_large(values, LIMITS) || !read_centuries(s, n - 8, &centuries))
         return false;
     values = pairs(values);
-    int64_t year = (int64_t)(centuries * 100 + byte_at(values, 0));
+    int32_t year = (int32_t)(centuries * 100 + byte_at(values, 0));
     return year && count_days(bc ? 1 - year : year, byte_at(values, 3), byte_at(values, 6), out);
 }
 
@@ -73,7 +90,7 @@ static inline bool read_clock(const uint8_t *s, size_t n, int64_t *out, size_t *
     if (!--left)
         return false;
     const uint8_t *fraction = s + CLOCK + 1;
-    values = (left >= 8 ? load8(fraction) : load8(s + n - 8) >> 8 * (8 - left)) ^ ZEROS;
+    values = load_until(fraction, s + n, n) ^ ZEROS;
     uint64_t others = too_large(values, EACH(ABOVE_9)); /* the zero bytes above a short one are no digits */
     unsigned bits = others ? (unsigned)__builtin_ctzll(others) & ~7u : 64;
     if (!bits || bits > 8 * DIGITS_OF_SECOND)
@@ -83,15 +100,9 @@ static inline bool read_clock(const uint8_t *s, size_t n, int64_t *out, size_t *
     return true;
 }
 
-static inline bool read_pair(const uint8_t *s, int64_t *out) {
-    unsigned tens = (unsigned)s[0] - '0', ones = (unsigned)s[1] - '0';
-    *out = (int64_t)(tens * 10 + ones);
-    return tens <= 9 && ones <= 9;
-}
-
 /* +HH[:MM[:SS]] or nothing, in microseconds. */
 static inline bool read_offset(const uint8_t *s, size_t n, int64_t *out) {
-    int64_t hours, minutes = 0, seconds = 0;
+    uint32_t hours, minutes = 0, seconds = 0;
     *out = 0;
     if (!n)
         return true;

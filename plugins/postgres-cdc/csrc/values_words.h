@@ -11,6 +11,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "written for little-endian machines; the others have the decoder in Python"
+#endif
+
 #define EACH(byte) (0x0101010101010101u * (uint64_t)(byte))
 #define HIGH_BITS EACH(0x80)
 #define ZEROS EACH('0')
@@ -26,18 +30,12 @@ __extension__ typedef __int128 int128;
 static inline uint64_t load8(const uint8_t *s) {
     uint64_t word;
     memcpy(&word, s, sizeof word);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
     return word;
 }
 
 static inline uint32_t load4(const uint8_t *s) {
     uint32_t word;
     memcpy(&word, s, sizeof word);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    word = __builtin_bswap32(word);
-#endif
     return word;
 }
 
@@ -48,6 +46,14 @@ static inline uint64_t load_short(const uint8_t *s, size_t n) {
     if (n >= 4)
         return load4(s) | (uint64_t)load4(s + n - 4) << 8 * (n - 4);
     return s[0] | (uint64_t)s[n / 2] << 8 * (n / 2) | (uint64_t)s[n - 1] << 8 * (n - 1);
+}
+
+/* Up to 8 bytes from s < end; the bytes above are 0. With n >= 8 bytes before the end, none is read beyond. */
+static inline uint64_t load_until(const uint8_t *s, const uint8_t *end, size_t n) {
+    size_t left = (size_t)(end - s);
+    if (left >= 8)
+        return load8(s);
+    return n >= 8 ? load8(end - 8) >> 8 * (8 - left) : load_short(s, left);
 }
 
 /* The high bits of the bytes that are too large; `limits` holds ABOVE_9 or ABOVE_0 for each byte. Only the
