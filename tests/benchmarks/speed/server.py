@@ -95,10 +95,9 @@ class Server:
             yield database
         finally:
             admin = Database(self.embedded.dsn, self.embedded)
-            admin.query(
-                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
-                f"WHERE database = '{name}' AND NOT active"
-            )
+            mine = f"FROM pg_replication_slots WHERE database = '{name}'"
+            admin.query(f"SELECT pg_terminate_backend(active_pid, 10000) {mine} AND active")
+            admin.query(f"SELECT pg_drop_replication_slot(slot_name) {mine}")
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)", "CHECKPOINT")
 
 
