@@ -5,38 +5,22 @@ Where none is found these tests are named as not run, with the reason.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.installed import InstalledPostgres
 from support.shop import Shop
 from support.tls import Certificates
 
 from etl_core import Secret
 from etl_core.errors import ConfigError
-from etl_pglib import binaries
 from etl_pglib.client import connect
-from etl_pglib.embedded import EmbeddedPostgres
 from etl_pglib.testing import Database
 
 pytestmark = pytest.mark.timeout(120)
 
 PASSWORD = "sesame"
-
-
-def programs() -> Path:
-    """The directory of an installed PostgreSQL's programs, the newest that has contrib."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    on_path = shutil.which("postgres")
-    found += [Path(on_path).resolve().parent] if on_path else []
-    for directory in reversed(found):
-        share = Path("/usr/share/postgresql") / directory.parent.name / "extension"
-        near = directory.parent / "share" / "extension"
-        if any((place / "hstore.control").exists() for place in (share, near)):
-            return directory
-    pytest.skip("no installed PostgreSQL with contrib: xml, hstore, citext and channel binding were not run")
 
 
 @pytest.fixture
@@ -47,28 +31,16 @@ def certificates(tmp_path: Path) -> Certificates:
 
 
 @pytest.fixture
-def server(
-    tmp_path: Path, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[EmbeddedPostgres]:
-    """An installed server with TLS on; certificate and key lie where its user can read them."""
-    installed = programs()
-    monkeypatch.setattr(binaries, "find", lambda version: installed)
+def server(tmp_path: Path, certificates: Certificates) -> Iterator[InstalledPostgres]:
     hba = ["hostssl all,replication scram_owner 127.0.0.1/32 scram-sha-256"]
-    server = EmbeddedPostgres(tmp_path / "pg", hba=hba, temporary=True)
-    names = ("ssl_cert_file", "ssl_key_file")
-    for name, file in zip(names, certificates.sign("server", "server"), strict=True):
-        copy = Path(shutil.copy(file, server.home / file.name))
-        copy.chmod(0o600)
-        if (owner := binaries.identity()) is not None:
-            os.chown(copy, owner.uid, owner.gid)
-        server.settings[name] = str(copy)
-    server.settings["ssl"] = "on"
+    server = InstalledPostgres(tmp_path / "pg", hba=hba, temporary=True)
+    server.secure(certificates)
     with server:
         yield server
 
 
 @pytest.fixture
-def shop(server: EmbeddedPostgres, tmp_path: Path) -> Shop:
+def shop(server: InstalledPostgres, tmp_path: Path) -> Shop:
     database = Database("extras", server.create_database("extras"), server)
     return Shop(database, tmp_path)
 

@@ -9,7 +9,7 @@ import ssl
 import struct
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -36,25 +36,34 @@ class Certificates:
         self._openssl("req", "-x509", *self._request("ca", "Test CA"), "-out", self.authority)
         return self
 
-    def sign(self, name: str, subject: str) -> tuple[Path, Path]:
-        """Return certificate and key, valid for 127.0.0.1 and for the user `subject`."""
+    def sign(
+        self,
+        name: str,
+        subject: str,
+        *,
+        alternatives: str = "IP:127.0.0.1",
+        key: Sequence[str] = ("rsa:2048",),
+        digest: str = "sha256",
+    ) -> tuple[Path, Path]:
+        """Return certificate and key, valid for `alternatives` (in OpenSSL's words) and user `subject`."""
         certificate, request = self.directory / f"{name}.crt", self.directory / f"{name}.csr"
         extensions = self.directory / "extensions"
-        extensions.write_text("subjectAltName=IP:127.0.0.1\n")
-        self._openssl("req", *self._request(name, subject), "-out", request)
+        extensions.write_text(f"subjectAltName={alternatives}\n" if alternatives else "")
+        self._openssl("req", *self._request(name, subject, key), "-out", request)
         issuer: list[str | Path] = [
             "-CA",
             self.authority,
             "-CAkey",
             self.directory / "ca.key",
             "-CAcreateserial",
+            f"-{digest}",
         ]
         self._openssl("x509", "-req", "-in", request, *issuer, "-extfile", extensions, "-out", certificate)
         return certificate, self.directory / f"{name}.key"
 
-    def _request(self, name: str, subject: str) -> list[str | Path]:
+    def _request(self, name: str, subject: str, algorithm: Sequence[str] = ("rsa:2048",)) -> list[str | Path]:
         key = self.directory / f"{name}.key"
-        return ["-newkey", "rsa:2048", "-nodes", "-keyout", key, "-subj", f"/CN={subject}"]
+        return ["-newkey", *algorithm, "-nodes", "-keyout", key, "-subj", f"/CN={subject}"]
 
     def _openssl(self, *arguments: str | Path) -> None:
         subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=self.directory)
@@ -73,12 +82,15 @@ class TlsProxy:
 
     @classmethod
     @contextlib.contextmanager
-    def before(cls, target: tuple[str, int], certificates: Certificates) -> Iterator[Self]:
-        """Serve until the block ends."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*certificates.sign("server", "server"))
-        context.load_verify_locations(certificates.authority)
-        context.verify_mode = ssl.CERT_REQUIRED
+    def before(
+        cls, target: tuple[str, int], certificates: Certificates, context: ssl.SSLContext | None = None
+    ) -> Iterator[Self]:
+        """Serve until the block ends, with a context other than this one where one is given."""
+        if context is None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificates.sign("server", "server"))
+            context.load_verify_locations(certificates.authority)
+            context.verify_mode = ssl.CERT_REQUIRED
         proxy = cls(target, context)
         with socket.create_server(("127.0.0.1", 0)) as proxy._listener:
             proxy._spawn(proxy._accept)
