@@ -24,17 +24,18 @@ class Unsupported(Exception):
 _ELSEWHERE = {
     *("service", "servicefile", "user", "password", "passfile", "dbname", "host", "hostaddr", "port"),
     *("client_encoding", "options", "application_name", "fallback_application_name", "replication"),
-    *("connect_timeout", "load_balance_hosts", "requirepeer"),
+    *("load_balance_hosts", "requirepeer"),
     *("gssencmode", "krbsrvname", "gsslib", "gssdelegation"),
 }
 #: What is spoken here, where it has one of these values; every other option has to be unset.
 _WORDS = {
     "channel_binding": "disable|prefer|require",
-    "keepalives": r"-?\d+",
-    "keepalives_idle": r"-?\d+",
-    "keepalives_interval": r"-?\d+",
-    "keepalives_count": r"-?\d+",
-    "tcp_user_timeout": r"-?\d+",
+    "connect_timeout": r"-?\d{1,9}",
+    "keepalives": r"-?\d{1,9}",
+    "keepalives_idle": r"-?\d{1,9}",
+    "keepalives_interval": r"-?\d{1,9}",
+    "keepalives_count": r"-?\d{1,9}",
+    "tcp_user_timeout": r"-?\d{1,9}",
     "sslmode": "allow|prefer|require|verify-ca|verify-full",
     "sslnegotiation": "postgres|direct",
     "sslcompression": "0",
@@ -113,10 +114,7 @@ def _spoken(found: Mapping[str, bytes | None]) -> dict[str, str]:
     for name, value in options.items():
         if name not in _ELSEWHERE and not re.fullmatch(_WORDS.get(name, "(?!)"), value):
             raise Unsupported(name)
-    if not re.fullmatch(r"-?\d{1,9}", options.get("connect_timeout", "0")):
-        raise Unsupported("connect_timeout")
-    kept = {"connect_timeout", *_WORDS}
-    return {name: value for name, value in options.items() if name in kept}
+    return {name: value for name, value in options.items() if name in _WORDS}
 
 
 def _startup(pg: Any, found: Mapping[str, bytes | None], *, replication: bool) -> dict[str, bytes]:

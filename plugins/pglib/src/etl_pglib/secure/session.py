@@ -59,9 +59,6 @@ def _open(parameters: Parameters, context: ssl.SSLContext, session: Mapping[str,
         secure = Secure(wire, parameters, context, enter(wire, parameters, deadline))
         if session:
             secure.run(client.settings_sql(session), "setting up the session", lambda: deadline.left)
-    except TimeoutError as error:
-        wire.channel.close()
-        raise failures.connecting(str(error)) from None
     except BaseException:
         wire.channel.close()
         raise
