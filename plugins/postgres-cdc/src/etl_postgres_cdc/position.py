@@ -103,6 +103,8 @@ class Progress:
     lsn: int
     cut: Cut | None = None
     tables: dict[Stream, TableState] = field(factory=dict)
+    #: us since 1970 by the server's clock: all that had committed by then lies before `lsn`.
+    as_of: int | None = None
     _json: dict[str, Any] | None = None
     _pending: list[Stream] | None = None
 
@@ -130,6 +132,7 @@ class Progress:
             "version": _VERSION,
             **attrs.asdict(self.identity),
             "lsn": format_lsn(self.lsn),
+            "as_of": self.as_of,
             "transaction": {"lsn": format_lsn(cut.lsn), "ordinal": cut.ordinal} if cut else None,
             "streams": self._json,
         }
@@ -156,4 +159,5 @@ class Progress:
             parse_lsn(value["lsn"]),
             Cut(parse_lsn(cut["lsn"]), int(cut["ordinal"])) if cut else None,
             {Stream.parse(name): TableState.from_json(data) for name, data in value["streams"].items()},
+            value.get("as_of"),
         )
