@@ -64,9 +64,7 @@ class PostgresCdc:
         help="How often a message is written into the WAL, so that an idle database does not hold back "
         "WAL that others need; 0: never.",
     )
-    refresh: Duration = setting(
-        Duration(10.0), help="How often to look for tables that joined, and to measure the lag."
-    )
+    refresh: Duration = setting(Duration(10.0), help="How often to look for tables that joined.")
     snapshot_readers: int = setting(
         2, help="Connections that copy a table side by side.", validator=attrs.validators.ge(1)
     )

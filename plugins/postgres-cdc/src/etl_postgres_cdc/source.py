@@ -17,6 +17,7 @@ from etl_core import (
     Context,
     EtlError,
     Kind,
+    Lag,
     Source,
     Stream,
     StreamInfo,
@@ -24,6 +25,8 @@ from etl_core import (
 from etl_postgres_cdc import checks
 from etl_postgres_cdc.catalog import candidates
 from etl_postgres_cdc.config import PostgresCdc
+from etl_postgres_cdc.estimates import estimates
+from etl_postgres_cdc.lag import Horizon, Lagging, look
 from etl_postgres_cdc.position import Progress, format_lsn, parse_lsn
 from etl_postgres_cdc.sampling import sample
 from etl_postgres_cdc.session import Session
@@ -46,6 +49,9 @@ class PostgresSource(Source):
         self._lock = threading.Lock()
         self._streaming: Streaming | None = None
         self._ended: Session | None = None
+        self._horizon = Horizon()
+        self._lagging = Lagging(config, self._horizon)
+        self._progress: Progress | None = None
 
     def check(self, ctx: Context) -> None:
         """Raise ConfigError with every problem at once, each with the SQL that fixes it."""
@@ -59,8 +65,12 @@ class PostgresSource(Source):
             if not tables:
                 everything = candidates(session.catalog, lambda _: True)
                 session.selection.require([table.stream for table in everything], "of the database")
-            layouts = [(table.stream, session.layout(table.columns, table.key)) for table in tables]
-            return [StreamInfo(stream, x.schema, x.key_names, stable_seq=True) for stream, x in layouts]
+            rows = estimates(session.catalog, tables)
+            layouts = [(table, session.layout(table.columns, table.key)) for table in tables]
+            return [
+                StreamInfo(table.stream, x.schema, x.key_names, stable_seq=True, estimate=rows.get(table.oid))
+                for table, x in layouts
+            ]
 
     def read(self, ctx: Context, resume: Any, until: Any = None) -> Batches:
         """Copy what has no snapshot yet, then follow changes. See `Source.read`."""
@@ -77,7 +87,11 @@ class PostgresSource(Source):
 
     def _read(self, session: Session, value: Any, until: int | None) -> Batches:
         first = value is None
+        if session.streams:
+            self._horizon.note(look(session.catalog, session.slot))
         session.progress = (yield from begin(session)) if first else resume(session, value)
+        self._horizon.advance(session.progress)
+        self._progress = session.progress
         yield from _announce(session)
         refresh(session)
         if first and not session.progress.pending:
@@ -120,6 +134,15 @@ class PostgresSource(Source):
             if self._streaming:
                 self._streaming.ack(lsn)
 
+    def lag(self, ctx: Context, value: Any) -> Lag | None:
+        """Return how far the WAL went on and what the slot keeps of it; None where nothing is followed."""
+        if self._config.snapshot == "only":
+            return None
+        lag = self._lagging.measure(ctx, value)
+        if self._progress:
+            self._horizon.advance(self._progress)
+        return lag
+
     def teardown(self, ctx: Context) -> Sequence[str]:
         """Drop the slot and the publication, where they are ours."""
         self._end()
@@ -127,7 +150,8 @@ class PostgresSource(Source):
             return teardown(session)
 
     def close(self) -> None:
-        """Confirm what became durable after a finite read had ended, then end its connections."""
+        """Confirm what became durable after a finite read had ended, then end all connections."""
+        self._lagging.close()
         with suppress(EtlError, Cancelled):
             if self._ended and self._streaming:
                 self._streaming.settle()
