@@ -84,6 +84,18 @@ def test_options_of_the_dsn_are_kept(pg: Database) -> None:
         assert settings_of(connection)["work_mem"] == "123"
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="no such option on this system")
+def test_a_network_that_is_gone_is_noticed_within_a_minute(pg: Database) -> None:
+    """While something waits for its acknowledgement no keepalive is sent: each needs its own bound."""
+    for options, wanted in (("", 60_000), ("?tcp_user_timeout=5000", 5000)):
+        with open_(pg.dsn + options) as connection, socket.socket(fileno=os.dup(connection.fileno())) as own:
+            assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == wanted
+            assert own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            idle = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+            interval = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL)
+            assert idle + interval * own.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 60
+
+
 @pytest.mark.parametrize("method", ["scram", "md5"])
 def test_a_login_with_a_password_and_one_that_is_refused(pg: Database, method: str) -> None:
     role = f"{method}_{pg.name}"

@@ -54,6 +54,9 @@ _DEFAULTS = {
     "keepalives_idle": "30",
     "keepalives_interval": "10",
     "keepalives_count": "3",
+    # Keepalives are only sent while nothing is unanswered: without it, what was sent into a network that is
+    # gone is sent again for a quarter of an hour. Milliseconds.
+    "tcp_user_timeout": "60000",
 }
 
 
