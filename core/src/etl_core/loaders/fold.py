@@ -2,93 +2,69 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from etl_core.loaders.folding import Change, Entry, Fate, Folding
+from etl_core.loaders.changes import Changes
+from etl_core.loaders.kept import Kept, joined
 from etl_core.loaders.keys import KeyCodes, arrays_of, key_codes
+from etl_core.loaders.linked import fold_linked, linked_codes
+from etl_core.loaders.plain import fold_plain
+from etl_core.loaders.positions import is_delete, last_places, numbers
 from etl_core.loaders.rebuilding import rebuild
-from etl_core.model import DELETED, OP, UNCHANGED
+from etl_core.model import DELETED, OLD_KEY, OP
 
 __all__ = ["fold"]
-
-_NONE: frozenset[str] = frozenset()
 
 
 def fold(rows: pa.Table, key: Sequence[str], *, soft: bool = False) -> Iterator[pa.Table]:
     """Yield the tables that, applied as sets one after the other, do what `rows` do one by one.
 
     `rows` have all reserved columns, `_etl_old_key` with exactly the fields of `key`. Each table has at
-    most one row per key; a row's `_etl_seq` is that of the last change in it. With `soft` the tables
-    also have `_etl_deleted`. Rows none of whose keys repeat are passed on without being copied.
-    Rows that lack their key stay as they are, for the destination to refuse.
+    most one row per key, in order of the last changes in them, of which each has the `_etl_seq`. With
+    `soft` the tables also have `_etl_deleted`. Rows none of whose keys repeat are passed on without being
+    copied. Rows that lack their key stay as they are, for the destination to refuse.
     """
     codes = key_codes(rows, key)
-    if codes.unique:
-        yield _marked(rows) if soft else rows
-    elif _last_wins(rows, codes, soft):
-        kept = rows.take(_last_rows(codes.keys))
-        yield _marked(kept) if soft else kept
-    else:
-        yield from _fold_in_order(rows, key, codes, soft)
+    rows = _with_moves_only(rows, codes) if codes else rows
+    if codes is None or not len(codes.repeated):
+        yield _marked(rows, is_delete(rows.column(OP)) if soft else None)
+        return
+    kept, cuts = _kept(Changes.of(rows, codes), codes, soft)
+    yield from _writes(_marked(rebuild(rows, key, kept), kept.deleted if soft else None), kept, cuts)
 
 
-def _last_wins(rows: pa.Table, codes: KeyCodes, soft: bool) -> bool:
-    """Whether the last row of a key says all there is to say about it."""
-    if len(codes.old) or rows.column(UNCHANGED).null_count < rows.num_rows:
-        return False
-    return not soft or not pc.any(pc.equal(rows.column(OP), "d")).as_py()
+def _with_moves_only(rows: pa.Table, codes: KeyCodes) -> pa.Table:
+    """Return the rows without the old keys that say nothing, being the same as the key."""
+    column = rows.column(OLD_KEY)
+    if len(column) - column.null_count == len(codes.moves):
+        return rows
+    kept = last_places(codes.moves, rows.num_rows)(numbers(rows.num_rows))
+    moved = arrays_of(column).take(codes.moves.take(kept))
+    return rows.set_column(rows.schema.get_field_index(OLD_KEY), rows.schema.field(OLD_KEY), moved)
 
 
-def _last_rows(codes: pa.Array) -> pa.Array:
-    numbers = pc.subtract(pc.cumulative_sum(pa.repeat(pa.scalar(1, pa.int64()), len(codes))), 1)
-    table = pa.Table.from_arrays([codes, numbers], ["key", "row"])
-    last = table.group_by("key", use_threads=False).aggregate([("row", "max")])
-    return arrays_of(last.column("row_max")).sort()
+def _kept(changes: Changes, codes: KeyCodes, soft: bool) -> tuple[Kept, Sequence[int]]:
+    linked = linked_codes(changes, codes)
+    if not len(linked):
+        return fold_plain(changes, soft), ()
+    one_by_one = last_places(linked, codes.bound)(changes.codes).is_valid()
+    kept, cuts = fold_linked(changes.where(one_by_one), codes, soft)
+    plain = changes.where(pc.invert(one_by_one)).cut(cuts, len(changes))
+    return joined([kept, fold_plain(plain, soft)]), cuts
 
 
-def _fold_in_order(rows: pa.Table, key: Sequence[str], codes: KeyCodes, soft: bool) -> Iterator[pa.Table]:
-    folding = Folding(soft)
-    for change in _changes(rows, codes):
-        if not folding.add(change):
-            yield _rebuilt(rows, key, folding, soft)
-            folding = Folding(soft)
-            folding.add(change)
-    yield _rebuilt(rows, key, folding, soft)
+def _marked(rows: pa.Table, deleted: pa.Array | None) -> pa.Table:
+    return rows if deleted is None else rows.append_column(DELETED, deleted)
 
 
-def _changes(rows: pa.Table, codes: KeyCodes) -> Iterator[Change]:
-    deletes = pc.equal(rows.column(OP), "d").to_pylist()
-    old = dict(zip(codes.old_rows.to_pylist(), codes.old.to_pylist(), strict=True))
-    unchanged = _unchanged(rows)
-    for row, code in enumerate(codes.keys.to_pylist()):
-        before = old.get(row)
-        moved_from = None if before == code else before
-        yield Change(row, deletes[row], code, moved_from, unchanged.get(row, _NONE))
-
-
-def _unchanged(rows: pa.Table) -> dict[int, frozenset[str]]:
-    column = rows.column(UNCHANGED)
-    if column.null_count == rows.num_rows:
-        return {}
-    return {row: frozenset(names) for row, names in enumerate(column.to_pylist()) if names}
-
-
-def _rebuilt(rows: pa.Table, key: Sequence[str], folding: Folding, soft: bool) -> pa.Table:
-    entries = [entry for entry in folding.entries.values() if entry.fate is not Fate.MOVED]
-    entries.sort(key=_stamp)
-    table = rebuild(rows, key, entries)
-    if not soft:
-        return table
-    deleted = [entry.soft_deleted or entry.fate is Fate.DELETED for entry in entries]
-    return table.append_column(DELETED, pa.array(deleted, pa.bool_()))
-
-
-def _stamp(entry: Entry) -> int:
-    return entry.stamp
-
-
-def _marked(rows: pa.Table) -> pa.Table:
-    return rows.append_column(DELETED, pc.equal(rows.column(OP), "d"))
+def _writes(rows: pa.Table, kept: Kept, cuts: Sequence[int]) -> Iterator[pa.Table]:
+    """Cut the rows at the changes that begin a new write."""
+    stamps = kept.stamps.to_pylist() if cuts else []
+    edges = [0, *(bisect_left(stamps, cut) for cut in cuts), len(kept)]
+    for start, end in pairwise(edges):
+        yield rows.slice(start, end - start) if cuts else rows

@@ -9,6 +9,8 @@ A destination may skip every row at or below a mark, so a row must be right when
 into it were applied before. That is why a move is never extended by a later change (its old key may have
 been used again below the mark): a moved row that is known in full becomes a plain row plus a delete of
 its old key, one that is not is refused.
+
+Keys that no move touches need none of this and are folded all at once, by `plain`.
 """
 
 from __future__ import annotations

@@ -5,64 +5,58 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from etl_core.loaders.folding import Entry, Fate
+from etl_core.loaders.kept import Kept
 from etl_core.loaders.keys import arrays_of
+from etl_core.loaders.marks import mark_column
 from etl_core.model import COMMIT_TS, OLD_KEY, OP, SEQ, UNCHANGED
-from etl_core.schema import OP_TYPE, UNCHANGED_TYPE
+from etl_core.schema import OP_TYPE
 
 __all__ = ["rebuild"]
 
+_DELETE = pa.scalar("d", OP_TYPE)
+_NO_ROW = pa.scalar(None, pa.int32())
 
-def rebuild(rows: pa.Table, key: Sequence[str], entries: Sequence[Entry]) -> pa.Table:
-    """Return one row per entry, with the columns of `rows`."""
-    return _Rebuild(rows, key, entries).table()
+
+def rebuild(rows: pa.Table, key: Sequence[str], kept: Kept) -> pa.Table:
+    """Return one row per row kept, with the columns of `rows`."""
+    return _Rebuild(rows, key, kept).table()
 
 
 class _Rebuild:
-    def __init__(self, rows: pa.Table, key: Sequence[str], entries: Sequence[Entry]) -> None:
+    def __init__(self, rows: pa.Table, key: Sequence[str], kept: Kept) -> None:
         self._rows = rows
         self._key = tuple(key)
-        self._entries = entries
-        self._filled = frozenset(name for entry in entries for name in entry.filled)
-        self._stamps = _indices([entry.stamp for entry in entries])
-        self._sources = _indices([None if entry.of_old else entry.row for entry in entries])
+        self._kept = kept
+        self._any_of_old = pc.any(kept.of_old).as_py()
+        self._sources = pc.if_else(kept.of_old, _NO_ROW, kept.rows) if self._any_of_old else kept.rows
 
     def table(self) -> pa.Table:
         columns = [self._column(name) for name in self._rows.column_names]
         return pa.Table.from_arrays(columns, schema=self._rows.schema)
 
     def _column(self, name: str) -> pa.Array:
-        if name == OP:
-            return self._ops()
         if name == UNCHANGED:
-            return pa.array([sorted(entry.unchanged) or None for entry in self._entries], UNCHANGED_TYPE)
+            return mark_column(self._kept.unsent, len(self._kept))
         values = arrays_of(self._rows.column(name))
+        if name == OP:
+            return self._ops(values)
         if name in (SEQ, COMMIT_TS):
-            return values.take(self._stamps)
-        if name == OLD_KEY:
-            return values.take(_indices([None if e.old is None else e.row for e in self._entries]))
+            return values.take(self._kept.stamps)
         return self._key_column(name, values) if name in self._key else self._data_column(name, values)
 
-    def _ops(self) -> pa.Array:
-        ops = self._rows.column(OP).to_pylist()
-        kept = ["d" if entry.fate is Fate.DELETED else ops[entry.row] for entry in self._entries]
-        return pa.array(kept, OP_TYPE)
+    def _ops(self, values: pa.Array) -> pa.Array:
+        ops = values.take(self._kept.rows)
+        return pc.if_else(self._kept.of_old, _DELETE, ops) if self._any_of_old else ops
 
     def _data_column(self, name: str, values: pa.Array) -> pa.Array:
-        if name not in self._filled:
-            return values.take(self._sources)
-        sources = [None if entry.of_old else entry.source(name) for entry in self._entries]
-        return values.take(_indices(sources))
+        filled = self._kept.filled.get(name)
+        return values.take(self._sources if filled is None else pc.coalesce(filled, self._sources))
 
     def _key_column(self, name: str, values: pa.Array) -> pa.Array:
-        if not any(entry.of_old for entry in self._entries):
+        if not self._any_of_old:
             return values.take(self._sources)
         old = arrays_of(self._rows.column(OLD_KEY)).flatten()[self._key.index(name)]
-        shift = len(values)
-        sources = [entry.row + shift if entry.of_old else entry.row for entry in self._entries]
-        return pa.concat_arrays([values, old]).take(_indices(sources))
-
-
-def _indices(values: Sequence[int | None]) -> pa.Array:
-    return pa.array(values, pa.int64())
+        left = pc.add(self._kept.rows, pa.scalar(len(values), pa.int32()))
+        return pa.concat_arrays([values, old]).take(pc.if_else(self._kept.of_old, left, self._kept.rows))
