@@ -20,6 +20,7 @@ from etl_core.model import Delivery, Mode
 
 if TYPE_CHECKING:
     import threading
+    from pathlib import Path
 
     import pyarrow as pa
 
@@ -82,6 +83,8 @@ class Context(Protocol):
     logger: Any
     """A loguru logger bound to pipeline and connector."""
     metrics: Metrics
+    spill: Path
+    """Directory for what does not fit into memory; make it when it is needed, leave nothing in it."""
     poll_interval: float
     """Seconds within which a source yields (None when idle) and looks at `cancel`."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from loguru import logger
@@ -29,6 +31,7 @@ class FakeContext:
         self.logger = logger
         self.metrics: Metrics = self
         self.poll_interval = poll_interval
+        self.spill = Path(tempfile.gettempdir())
         self.gauges: dict[str, float] = {}
         self.phases: dict[str, float] = {}
         self.threads: list[threading.Thread] = []

@@ -14,7 +14,7 @@ from etl_core import COMMIT_TS, OLD_KEY, OP, SEQ, FatalError, pack_seq
 from etl_core import UNCHANGED as UNCHANGED_COLUMN
 from etl_pglib.types import PgType
 from etl_postgres_cdc.copytext import split
-from etl_postgres_cdc.decoder import Layout, Rows
+from etl_postgres_cdc.layout import Layout
 from etl_postgres_cdc.pgoutput import (
     UNCHANGED,
     Begin,
@@ -26,12 +26,17 @@ from etl_postgres_cdc.pgoutput import (
     Origin,
     Relation,
     RelationColumn,
+    StreamAbort,
+    StreamCommit,
+    StreamStart,
+    StreamStop,
     Truncate,
     Type,
     Update,
     Values,
     parse,
 )
+from etl_postgres_cdc.rows import Rows
 
 TEXTS = st.text(max_size=20).filter(lambda text: "\0" not in text)
 OIDS = st.integers(0, 2**32 - 1)
@@ -90,6 +95,14 @@ def encode(message: Message) -> bytes:  # noqa: C901 - one case per message
             )
         case Logical(lsn, prefix, content):
             return b"M\0" + struct.pack(">q", lsn) + name(prefix) + struct.pack(">I", len(content)) + content
+        case StreamStart(xid, first):
+            return b"S" + struct.pack(">IB", xid, first)
+        case StreamStop():
+            return b"E"
+        case StreamCommit(xid, lsn, end, timestamp):
+            return b"c" + struct.pack(">IBQQq", xid, 0, lsn, end, timestamp)
+        case StreamAbort(xid, subxid):
+            return b"A" + struct.pack(">II", xid, subxid)
 
 
 COLUMNS = st.builds(RelationColumn, st.booleans(), TEXTS, OIDS, st.integers(-1, 2**31 - 1))
@@ -107,6 +120,10 @@ MESSAGES = st.one_of(
     st.builds(Delete, OIDS, VALUES, st.booleans()),
     st.builds(Truncate, st.lists(OIDS, max_size=4).map(tuple), st.integers(0, 255)),
     st.builds(Logical, LSNS, TEXTS, st.binary(max_size=20)),
+    st.builds(StreamStart, OIDS, st.booleans()),
+    st.builds(StreamStop),
+    st.builds(StreamCommit, OIDS, LSNS, LSNS, LSNS),
+    st.builds(StreamAbort, OIDS, OIDS),
 )
 
 

@@ -11,7 +11,7 @@ from cdc_harness import Harness, plain, rows_of, seqs
 
 from etl_core import OP, Batch, ConfigError, Kind, StateError, Stream
 from etl_pglib.testing import Database
-from etl_postgres_cdc import copying, transactions
+from etl_postgres_cdc import decoding
 
 Make = Callable[..., Harness]
 
@@ -19,8 +19,7 @@ Make = Callable[..., Harness]
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut after few rows, so that small tests have many positions."""
-    monkeypatch.setattr(transactions, "MAX_ROWS", 3)
-    monkeypatch.setattr(copying, "MAX_ROWS", 3)
+    monkeypatch.setattr(decoding, "MAX_ROWS", 3)
 
 
 def what(batches: list[Batch]) -> list[Any]:

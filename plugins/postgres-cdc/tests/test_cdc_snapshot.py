@@ -9,7 +9,7 @@ from cdc_harness import Harness, plain, rows_of, seqs
 
 from etl_core import Kind, RetryableError, unpack_seq
 from etl_pglib.testing import Database
-from etl_postgres_cdc import copying, ranges
+from etl_postgres_cdc import decoding, ranges
 
 Make = Callable[..., Harness]
 
@@ -19,7 +19,7 @@ def test_parts_are_read_side_by_side_and_come_in_order(
     pg: Database, cdc: Make, monkeypatch: pytest.MonkeyPatch, readers: int
 ) -> None:
     monkeypatch.setattr(ranges, "_RANGE", 8192)
-    monkeypatch.setattr(copying, "MAX_ROWS", 7)
+    monkeypatch.setattr(decoding, "MAX_ROWS", 7)
     pg.execute(
         "create table t (id int primary key, v text)",
         "insert into t select n, repeat('x', 500) from generate_series(1, 100) n",
@@ -38,7 +38,7 @@ def test_parts_are_read_side_by_side_and_come_in_order(
 def test_a_position_inside_a_copy_starts_the_table_again(
     pg: Database, cdc: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copying, "MAX_ROWS", 2)
+    monkeypatch.setattr(decoding, "MAX_ROWS", 2)
     pg.execute("create table t (id int primary key)", "insert into t select generate_series(1, 9)")
     source = cdc().start()
     source.batch(Kind.ROWS)

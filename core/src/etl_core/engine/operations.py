@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -35,7 +37,12 @@ def _context(pipeline: str) -> Iterator[Context]:
     hub = ObserverHub(pipeline, ())
     try:
         yield EngineContext(
-            pipeline=pipeline, connector="check", scope=scope, hub=hub, metrics=HubMetrics(hub)
+            pipeline=pipeline,
+            connector="check",
+            scope=scope,
+            hub=hub,
+            metrics=HubMetrics(hub),
+            spill=Path(tempfile.gettempdir()),
         )
     finally:
         scope.stop()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from etl_core.engine.attempt import Attempt
+from etl_core.engine.holding import spill_directory
 from etl_core.engine.loading import Rewritten
 from etl_core.engine.measuring import Measuring
 from etl_core.engine.observing import HubMetrics, ObserverHub
@@ -82,6 +83,7 @@ class Run:
             scope=scope,
             hub=self.hub,
             metrics=self.metrics,
+            spill=spill_directory(self.pipeline.resources.spill, self.pipeline.name),
             epoch=self._epoch,
         )
 

@@ -13,6 +13,8 @@ from loguru import logger
 from etl_core.errors import Cancelled
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from etl_core.engine.observing import ObserverHub
     from etl_core.interfaces import Cancel, Metrics
     from etl_core.model import Stream
@@ -119,11 +121,13 @@ class EngineContext:
         scope: Scope,
         hub: ObserverHub,
         metrics: Metrics,
+        spill: Path,
         epoch: int = 0,
         poll_interval: float = 0.2,
     ) -> None:
         self.pipeline = pipeline
         self.epoch = epoch
+        self.spill = spill
         self.poll_interval = poll_interval
         self.cancel: Cancel = scope.cancel
         self.spawn = scope.spawn

@@ -78,6 +78,10 @@ class PgType:
     name: str
     arrow: pa.DataType
     convert: Callable[[Values], pa.Array] = field(eq=False, repr=False)
+    #: The type below all domains; 0 where it is not known.
+    base: int = field(default=0, eq=False, repr=False)
+    #: The function that prints its values, as SQL names it; empty where it is not known.
+    output: str = field(default="", eq=False, repr=False)
 
     def parse(self, values: Values, column: str | None = None) -> pa.Array:
         """Turn PostgreSQL's text output (None is NULL) into an array of `arrow`.
@@ -88,14 +92,17 @@ class PgType:
         try:
             return self.convert(values)
         except (ValueError, OverflowError):
-            # The original's text quotes the value.
-            raise SchemaError(
-                "a value cannot be held exactly by its Arrow type",
-                f"set as_text: [{self.name}] to take this type as PostgreSQL prints it",
-                type=self.name,
-                arrow=str(self.arrow),
-                column=column,
-            ) from None
+            raise self.misfit(column) from None  # the original's text quotes the value
+
+    def misfit(self, column: str | None) -> SchemaError:
+        """Return the error for a value that the Arrow type cannot hold."""
+        return SchemaError(
+            "a value cannot be held exactly by its Arrow type",
+            f"set as_text: [{self.name}] to take this type as PostgreSQL prints it",
+            type=self.name,
+            arrow=str(self.arrow),
+            column=column,
+        )
 
 
 @frozen
@@ -108,12 +115,15 @@ class _Row:
     base_typmod: int
     element: int
     delimiter: str
+    output: str
 
 
 _ROWS = """
 SELECT t.oid::bigint, pg_catalog.format_type(t.oid, NULL), t.typbasetype::bigint, t.typtypmod,
   CASE WHEN t.typoutput = 'pg_catalog.array_out'::regproc THEN t.typelem::bigint ELSE 0 END,
-  coalesce(e.typdelim, t.typdelim)::text
+  coalesce(e.typdelim, t.typdelim)::text,
+  (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(p.proname)
+   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE p.oid = t.typoutput)
 FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem
 """
 # Row types of tables are text and may be many: they are looked up when a column has one.
@@ -156,7 +166,14 @@ class TypeCatalog:
         if not row:
             return PgType(oid, typmod, f"type {oid}", _TEXT.arrow, _TEXT.convert)
         rule = self._rule(row, typmod)
-        return self._types.setdefault((oid, typmod), PgType(oid, typmod, row.name, rule.arrow, rule.convert))
+        base = self._base(row)
+        kind = PgType(oid, typmod, row.name, rule.arrow, rule.convert, base, row.output)
+        return self._types.setdefault((oid, typmod), kind)
+
+    def _base(self, row: _Row) -> int:
+        """Return the type below all domains."""
+        below = self._row(row.base) if row.base else None
+        return self._base(below) if below else row.oid
 
     def _rule(self, row: _Row | None, typmod: int) -> Rule:
         if row is None or row.oid in self._as_text:

@@ -1,4 +1,4 @@
-"""Connections: catalog queries, COPY, and the replication protocol through libpq.
+"""Connections: catalog queries, COPY, and walsenders.
 
 The only file that imports psycopg. Every error leaves it as one of `etl_core.errors`.
 """
@@ -9,27 +9,27 @@ import select
 import struct
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
-from attrs import frozen
 from psycopg import pq
 
 from etl_core import Cancelled, Context, RetryableError, Secret
 from etl_pglib import client as pglib
+from etl_pglib.secure import Secure, copy_data, open_secure
+from etl_postgres_cdc.channel import Bulk, Channel, Fed, Link
+from etl_postgres_cdc.events import Decoder, Happening
 
-__all__ = ["Catalog", "Keepalive", "Replication", "XLogData"]
+__all__ = ["Catalog", "Replication"]
 
 _APPLICATION = "etl-core"
 #: Microseconds from the Unix epoch to PostgreSQL's.
 _EPOCH = 946_684_800_000_000
-_XLOG_DATA = struct.Struct(">xqqq")
-_KEEPALIVE = struct.Struct(">xqqB")
 _STATUS = struct.Struct(">cqqqqB")
-#: Bytes of messages taken at once.
-_SLICE = 256 * 1024
+_STREAMING = "reading the stream of changes"
+_COPYING = "copying a table"
 #: Seconds for interrupting a command.
 _CANCEL = 5.0
 
@@ -74,6 +74,17 @@ class Catalog:
             for data in copy:
                 yield bytes(data)
 
+    def copy_into(self, sql: str) -> Channel:
+        """Run a COPY TO STDOUT whose messages a decoder is to take; read it to its end."""
+        pg = self.connection.pgconn
+        channel: Channel
+        if _is_plain(pg):
+            channel = Bulk(self._ctx, pg.socket, _COPYING)
+        else:
+            channel = Fed(self._ctx, _Copied(self._ctx, pg), _COPYING)
+        channel.start(sql, _COPYING)
+        return channel
+
     def interrupt(self) -> None:
         """Stop the running statement, if that can be done; from any thread, never raises."""
         with suppress(psycopg.Error):
@@ -84,27 +95,13 @@ class Catalog:
         self.connection.close()
 
 
-@frozen
-class XLogData:
-    """A message of the output plugin."""
-
-    payload: bytes
-
-
-@frozen
-class Keepalive:
-    """All up to `end` was sent; the server asks for an `answer` before it loses patience."""
-
-    end: int
-    answer: bool
-
-
 class Replication:
     """A walsender's connection. `status` may be called from another thread while `receive` is used."""
 
     def __init__(self, dsn: Secret, ctx: Context) -> None:
         self._ctx = ctx
-        self._lock = threading.Lock()
+        self._channel: Channel | None = None
+        self._secure: Secure | None = None
         with ctx.measure("connect"):
             self._connection = pglib.connect(
                 dsn, application_name=f"{_APPLICATION} {ctx.pipeline}", replication=True
@@ -112,7 +109,6 @@ class Replication:
         self._pg = self._connection.pgconn
         self._pg.nonblocking = 1
         self._busy = False
-        self._ended = False
 
     def command(self, sql: str, doing: str) -> Generator[None, None, list[tuple[str | None, ...]]]:
         """Run a command and return its rows; yields None while the server works on it."""
@@ -135,13 +131,33 @@ class Replication:
 
     def start(self, sql: str, doing: str) -> None:
         """Run START_REPLICATION: from here on `receive` and `status` serve."""
-        with _translated(doing, self._ctx):
-            steps = self._send(sql)
-            while True:
-                try:
-                    next(steps)
-                except StopIteration:
-                    return
+        channel = self._open()
+        self._busy = True
+        channel.start(sql, doing)
+        self._channel = channel
+
+    def _open(self) -> Channel:
+        """Choose how the stream is read: the socket itself, Python's TLS, or libpq."""
+        if _is_plain(self._pg):
+            return Bulk(self._ctx, self._pg.socket, _STREAMING)
+        if self._secure is None:
+            self._secure = open_secure(self._connection, replication=True)
+        if self._secure:
+            return Fed(self._ctx, _Tls(self._ctx, self._secure), _STREAMING)
+        return Fed(self._ctx, _Copied(self._ctx, self._pg), _STREAMING)
+
+    def receive(self, decoder: Decoder, timeout: float) -> Happening:
+        """Receive and decode until an event. See `Channel.next`."""
+        return self._streaming().next(decoder, timeout)
+
+    def discard(self, timeout: float) -> None:
+        """Take what comes within `timeout` seconds and drop it."""
+        self._streaming().discard(timeout)
+
+    def _streaming(self) -> Channel:
+        if self._channel is None:
+            raise RetryableError("the stream of changes is not open")
+        return self._channel
 
     def _send(self, sql: str) -> Generator[None, None, pq.abc.PGresult]:
         self._pg.send_query(sql.encode())
@@ -171,57 +187,135 @@ class Replication:
         """Wait until something arrives, at most `timeout` seconds; say whether it did."""
         return bool(select.select([self._pg.socket], [], [], timeout)[0])
 
-    def receive(self) -> list[XLogData | Keepalive]:
-        """Return what has arrived, in slices of bounded size; empty when nothing has. Never blocks.
-
-        Raises RetryableError when the connection or the stream has ended.
-        """
-        messages: list[XLogData | Keepalive] = []
-        with self._lock, _translated("reading the stream of changes", self._ctx):
-            if not self._take(messages):
-                self._pg.consume_input()
-                self._take(messages)
-            if self._ended and not messages:
-                raise _error(self._pg.get_result())
-        return messages
-
-    def _take(self, messages: list[XLogData | Keepalive]) -> bool:
-        size = 0
-        while size < _SLICE and not self._ended:
-            length, data = self._pg.get_copy_data(1)
-            if length == 0:
-                break
-            if length < 0:
-                self._ended = True
-            else:
-                size += length
-                messages.append(_message(bytes(data)))
-        return bool(messages) or self._ended
-
     def status(self, received: int, durable: int, ask: bool = False) -> None:
         """Tell the server what was received and what is durable; `ask` for a keepalive in return."""
         now = int(time.time() * 1_000_000) - _EPOCH
-        with self._lock, _translated("confirming changes", self._ctx):
-            self._pg.put_copy_data(_STATUS.pack(b"r", received, durable, durable, now, ask))
-            self._pg.flush()
+        self._streaming().send(_STATUS.pack(b"r", received, durable, durable, now, ask))
 
     def close(self) -> None:
         """End the connection, and what the server may still be doing for it."""
-        with self._lock:
-            if self._busy and not self._connection.closed:
-                with suppress(psycopg.Error):
-                    self._connection.cancel_safe(timeout=_CANCEL)
-            self._connection.close()
+        if self._secure:
+            self._secure.close()
+        if self._busy and not self._connection.closed:
+            with suppress(psycopg.Error):
+                self._connection.cancel_safe(timeout=_CANCEL)
+        self._connection.close()
 
 
+class _Tls(Link):
+    """A session over Python's own TLS."""
+
+    def __init__(self, ctx: Context, secure: Secure) -> None:
+        self._ctx = ctx
+        self._secure = secure
+
+    def start(self, sql: str, doing: str) -> None:
+        self._secure.begin(sql, doing, self._look)
+
+    def _look(self) -> None:
+        if self._ctx.cancel.is_set():
+            raise Cancelled
+
+    def wait(self, timeout: float) -> bool:
+        return self._secure.wait(timeout)
+
+    def fill(self, sink: Callable[[Any], object]) -> int:
+        size = 0
+
+        def counted(data: memoryview) -> None:
+            nonlocal size
+            size += len(data)
+            sink(data)
+
+        self._secure.fill(counted)
+        return size
+
+    def send(self, data: bytes) -> None:
+        self._secure.send(copy_data(data))
+
+
+class _Copied(Link):
+    """A copy that libpq reads: a call per message, for what only libpq can speak."""
+
+    def __init__(self, ctx: Context, pg: pq.abc.PGconn) -> None:
+        self._ctx = ctx
+        self._pg = pg
+        self._lock = threading.Lock()
+        self._fresh = True
+        self._ended = False
+
+    def start(self, sql: str, doing: str) -> None:
+        with _translated(doing, self._ctx):
+            result = _answer(self._pg, sql, self._ctx)
+            if result is None or result.status not in _COPIES:
+                while self._pg.get_result() is not None:
+                    pass
+                raise _error(result)
+
+    def wait(self, timeout: float) -> bool:
+        return self._fresh or bool(select.select([self._pg.socket], [], [], timeout)[0])
+
+    def fill(self, sink: Callable[[Any], object]) -> int:
+        """Take all that libpq has and can have, which its socket does not always tell."""
+        size, self._fresh = 0, False
+        while more := self._slice(sink):
+            size += more
+        return size
+
+    def _slice(self, sink: Callable[[Any], object]) -> int:
+        size = 0
+        with self._lock, _translated("reading a copy", self._ctx):
+            self._pg.consume_input()
+            while not self._ended:
+                length, data = self._pg.get_copy_data(1)
+                if length == 0:
+                    break
+                if length < 0:
+                    return size + self._end(sink)
+                size += length
+                sink(copy_data(bytes(data)))
+        return size
+
+    def _end(self, sink: Callable[[Any], object]) -> int:
+        """Finish a copy that the server has ended, as the wire would show it."""
+        self._ended = True
+        result = self._pg.get_result()
+        if result is None or result.status not in (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.COPY_IN):
+            raise _error(result)
+        if result.status == pq.ExecStatus.COMMAND_OK:
+            while self._pg.get_result() is not None:
+                pass
+        end = _COPY_DONE + _READY_FOR_QUERY
+        sink(end)
+        return len(end)
+
+    def send(self, data: bytes) -> None:
+        with self._lock, _translated("confirming changes", self._ctx):
+            self._pg.put_copy_data(data)
+            self._pg.flush()
+
+
+_COPIES = (pq.ExecStatus.COPY_BOTH, pq.ExecStatus.COPY_OUT)
+_COPY_DONE = b"c\0\0\0\4"
+_READY_FOR_QUERY = b"Z\0\0\0\5T"
 _GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK, pq.ExecStatus.COPY_BOTH)
 
 
-def _message(data: bytes) -> XLogData | Keepalive:
-    if data[:1] == b"w":
-        return XLogData(data[1 + 24 :])
-    end, _, answer = _KEEPALIVE.unpack(data)
-    return Keepalive(end, bool(answer))
+def _is_plain(pg: pq.abc.PGconn) -> bool:
+    """Whether the socket carries the protocol as it is: neither TLS nor, perhaps, GSS encryption."""
+    return not (pg.ssl_in_use or pg.used_gssapi)
+
+
+def _answer(pg: pq.abc.PGconn, sql: str, ctx: Context) -> pq.abc.PGresult | None:
+    """Send a query and return its first result; a cancel ends the wait."""
+    pg.send_query(sql.encode())
+    pg.flush()
+    while pg.is_busy():
+        if ctx.cancel.is_set():
+            raise Cancelled
+        select.select([pg.socket], [], [], ctx.poll_interval)
+        pg.consume_input()
+    return pg.get_result()
 
 
 def _text(value: bytes | None) -> str | None:

@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from queue import Empty, Full, Queue
 from typing import Self
 
 import pyarrow as pa
-from attrs import frozen
+from attrs import define
 
-from etl_core import Context
+from etl_core import Context, RetryableError
 from etl_postgres_cdc.client import Catalog
-from etl_postgres_cdc.copytext import split
-from etl_postgres_cdc.decoder import Layout, Rows
+from etl_postgres_cdc.layout import Layout
+from etl_postgres_cdc.reading import Part, read
 
-__all__ = ["MAX_BYTES", "MAX_ROWS", "Copying", "Part"]
+__all__ = ["Copying"]
 
-MAX_ROWS = 65536
-MAX_BYTES = 8 << 20
 #: Batches of one part that wait to be taken.
 _AHEAD = 2
-
-
-@frozen
-class Part:
-    """One part of a table: the query that reads it, and the sequence of its row of that number."""
-
-    sql: str
-    seq: Callable[[int], bytes]
-
+#: Connections that may break one after the other while a part brings no batch.
+_FAILURES = 3
 
 #: Where a part's batches wait; None is its end.
 Out = Queue[pa.RecordBatch | None]
+
+
+@define
+class _Job:
+    """A part that is being read: how many of its rows were put out, and how often that failed since."""
+
+    part: Part
+    out: Out
+    done: int = 0
+    failures: int = 0
 
 
 class _Stopped(Exception):
@@ -59,7 +60,7 @@ class Copying:
         self._lend = lend
         self._layout = layout
         self._queues: list[Out] = [Queue(_AHEAD) for _ in parts]
-        self._parts = iter(zip(parts, self._queues, strict=True))
+        self._jobs = map(_Job, parts, self._queues)
         self._lock = threading.Lock()
         self._stopped = False
         self._error: BaseException | None = None
@@ -94,13 +95,33 @@ class Copying:
 
     def _work(self) -> None:
         try:
-            with self._lend() as connection, self._interruptible(connection):
-                while part := self._take():
-                    self._read(connection, *part)
+            self._read_parts()
         except _Stopped:
             pass
         except BaseException as error:  # noqa: BLE001 - raised where the rows are taken
             self._error = error
+
+    def _read_parts(self) -> None:
+        """Read parts until none is left; a connection that breaks is replaced while the snapshot lives."""
+        job = self._take()
+        while job is not None:
+            try:
+                with self._lend() as connection, self._interruptible(connection):
+                    while job is not None:
+                        self._read(connection, job)
+                        job = self._take()
+            except RetryableError:
+                if job is None or job.failures >= _FAILURES:
+                    raise
+                job.failures += 1
+
+    def _read(self, connection: Catalog, job: _Job) -> None:
+        """Read a part on from where it is; under one snapshot its rows always come in one order."""
+        for batch in read(self._ctx, connection, self._layout, job.part, job.done):
+            self._put(job.out, batch)
+            job.done += batch.num_rows
+            job.failures = 0
+        self._put(job.out, None)
 
     @contextmanager
     def _interruptible(self, connection: Catalog) -> Iterator[None]:
@@ -112,25 +133,9 @@ class Copying:
             with self._lock:
                 self._running.discard(connection)
 
-    def _take(self) -> tuple[Part, Out] | None:
+    def _take(self) -> _Job | None:
         with self._lock:
-            return None if self._stopped else next(self._parts, None)
-
-    def _read(self, connection: Catalog, part: Part, out: Out) -> None:
-        rows, columns = Rows(self._layout), len(self._layout.names)
-        with closing(connection.copy(part.sql, "copying a table")) as lines:
-            for number, data in enumerate(lines, 1):
-                rows.read(part.seq(number), split(data, columns), len(data))
-                if len(rows) >= MAX_ROWS or rows.size >= MAX_BYTES:
-                    self._put(out, self._finish(rows))
-                    rows = Rows(self._layout)
-        if len(rows):
-            self._put(out, self._finish(rows))
-        self._put(out, None)
-
-    def _finish(self, rows: Rows) -> pa.RecordBatch:
-        with self._ctx.measure("encode"):
-            return rows.finish()
+            return None if self._stopped else next(self._jobs, None)
 
     def _put(self, out: Out, batch: pa.RecordBatch | None) -> None:
         while not self._stopped:

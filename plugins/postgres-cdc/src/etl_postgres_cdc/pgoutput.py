@@ -1,4 +1,4 @@
-"""Messages of pgoutput, protocol version 1, as PostgreSQL's documentation describes them.
+"""Messages of pgoutput, protocol versions 1 and 2, as PostgreSQL's documentation describes them.
 
 `parse` is a pure function. Text is taken as it comes, a null is None, and an unchanged TOAST value, which
 the server leaves out, is UNCHANGED.
@@ -24,6 +24,10 @@ __all__ = [
     "Origin",
     "Relation",
     "RelationColumn",
+    "StreamAbort",
+    "StreamCommit",
+    "StreamStart",
+    "StreamStop",
     "Truncate",
     "Type",
     "Unchanged",
@@ -132,7 +136,50 @@ class Logical(NamedTuple):
     content: bytes
 
 
-Message = Begin | Commit | Origin | Relation | Type | Insert | Update | Delete | Truncate | Logical
+class StreamStart(NamedTuple):
+    """Changes of a transaction that is still in progress follow."""
+
+    xid: int
+    first: bool
+
+
+class StreamStop(NamedTuple):
+    """That is all of it for now."""
+
+
+class StreamCommit(NamedTuple):
+    """A transaction whose changes came while it was in progress has committed."""
+
+    xid: int
+    lsn: int
+    end: int
+    timestamp: int
+
+
+class StreamAbort(NamedTuple):
+    """A sub-transaction of one in progress was rolled back, or all of it (`subxid` is `xid` then)."""
+
+    xid: int
+    subxid: int
+
+
+Message = (
+    Begin
+    | Commit
+    | Origin
+    | Relation
+    | Type
+    | Insert
+    | Update
+    | Delete
+    | Truncate
+    | Logical
+    | StreamStart
+    | StreamStop
+    | StreamCommit
+    | StreamAbort
+)
+
 
 _BEGIN = struct.Struct(">qqi")
 _COMMIT = struct.Struct(">xqqq")
@@ -144,6 +191,9 @@ _U32 = struct.Struct(">I")
 _COLUMN = struct.Struct(">Ii")
 _RELATION = struct.Struct(">cH")
 _TRUNCATE = struct.Struct(">iB")
+_STREAM_START = struct.Struct(">IB")
+_STREAM_COMMIT = struct.Struct(">IxQQq")
+_STREAM_ABORT = struct.Struct(">II")
 
 
 def parse(data: bytes) -> Message:
@@ -233,6 +283,23 @@ def _logical(data: bytes) -> tuple[Logical, int]:
     return Logical(lsn, prefix, data[at + 4 : end]), end
 
 
+def _stream_start(data: bytes) -> tuple[StreamStart, int]:
+    xid, first = _STREAM_START.unpack_from(data, 1)
+    return StreamStart(xid, bool(first)), 1 + _STREAM_START.size
+
+
+def _stream_stop(data: bytes) -> tuple[StreamStop, int]:
+    return StreamStop(), 1
+
+
+def _stream_commit(data: bytes) -> tuple[StreamCommit, int]:
+    return StreamCommit(*_STREAM_COMMIT.unpack_from(data, 1)), 1 + _STREAM_COMMIT.size
+
+
+def _stream_abort(data: bytes) -> tuple[StreamAbort, int]:
+    return StreamAbort(*_STREAM_ABORT.unpack_from(data, 1)), 1 + _STREAM_ABORT.size
+
+
 def _relid(data: bytes, at: int) -> int:
     return int(_U32.unpack_from(data, at)[0])
 
@@ -282,4 +349,8 @@ _PARSERS: dict[bytes, Callable[[bytes], tuple[Message, int]]] = {
     b"D": _delete,
     b"T": _truncate,
     b"M": _logical,
+    b"S": _stream_start,
+    b"E": _stream_stop,
+    b"c": _stream_commit,
+    b"A": _stream_abort,
 }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from etl_core import Stream
-from etl_pglib.names import quote_ident, quote_stream
+from etl_pglib.names import quote_stream
 from etl_postgres_cdc.catalog import Table
 from etl_postgres_cdc.client import Catalog
 
@@ -49,12 +49,10 @@ def relations(catalog: Catalog, table: Table) -> list[tuple[Stream, int]]:
 
 
 def queries(catalog: Catalog, table: Table) -> list[str]:
-    """Return the COPY commands that together read all rows of a table once, in an order that is kept."""
-    columns = ", ".join(quote_ident(column.name) for column in table.columns)
+    """Return the FROM clauses that together read all rows of a table once, in an order that is kept."""
     row_filter = f" AND ({table.row_filter})" if table.row_filter else ""
     return [
-        f"COPY (SELECT {columns} FROM ONLY {quote_stream(part.relation)} "
-        f"WHERE {part.condition()}{row_filter}) TO STDOUT"
+        f"FROM ONLY {quote_stream(part.relation)} WHERE {part.condition()}{row_filter}"
         for part in _ranges(catalog, table)
     ]
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from etl_core import ConfigError, Stream, data_columns, pack_seq
 from etl_pglib.names import quote_ident, quote_stream
 from etl_postgres_cdc.copytext import split
-from etl_postgres_cdc.decoder import Rows
+from etl_postgres_cdc.rows import Rows
 from etl_postgres_cdc.session import Session
 
 __all__ = ["sample"]

@@ -14,7 +14,7 @@ from etl_postgres_cdc import publication as publications
 from etl_postgres_cdc.catalog import Table
 from etl_postgres_cdc.client import Catalog, Replication
 from etl_postgres_cdc.config import PostgresCdc, default_name
-from etl_postgres_cdc.decoder import Layout
+from etl_postgres_cdc.layout import Layout
 from etl_postgres_cdc.position import Column, Progress
 from etl_postgres_cdc.tables import Selection
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import partial
 
 import attrs
 
@@ -13,9 +12,10 @@ from etl_pglib.names import quote_literal, quote_stream
 from etl_postgres_cdc import slots
 from etl_postgres_cdc.catalog import Table
 from etl_postgres_cdc.client import Catalog, Replication
-from etl_postgres_cdc.copying import Copying, Part
+from etl_postgres_cdc.copying import Copying
 from etl_postgres_cdc.position import TableState
 from etl_postgres_cdc.ranges import queries, relations
+from etl_postgres_cdc.reading import Part
 from etl_postgres_cdc.session import Session
 from etl_postgres_cdc.slots import Exported
 from etl_postgres_cdc.wal import position
@@ -171,17 +171,14 @@ class _TableCopy:
             seq=self.seq(0),
         )
         parts = [
-            Part(sql, partial(self._row_seq, number))
-            for number, sql in enumerate(queries(self._reader, table), 1)
+            Part(rows, self._lsn - 1, number << 40 | 1)
+            for number, rows in enumerate(queries(self._reader, table), 1)
         ]
         progress, readers = session.progress, session.config.snapshot_readers
         with Copying(session.ctx, self._pool.lend, layout, parts, readers) as copying:
             for rows in copying.batches():
                 whole = progress.cut is None
                 yield None if rows is None else Batch.of(self._stream, rows, progress.value(), whole)
-
-    def _row_seq(self, part: int, row: int) -> bytes:
-        return self.seq(part << 40 | row)
 
 
 def _definition(table: Table) -> object:

@@ -9,21 +9,23 @@ from collections.abc import Iterator
 from etl_core import Batch, FatalError, RetryableError
 from etl_pglib.names import quote_ident, quote_literal
 from etl_postgres_cdc import slots
-from etl_postgres_cdc.client import Keepalive, XLogData
+from etl_postgres_cdc.decoding import say_once
+from etl_postgres_cdc.events import Event, Happening
 from etl_postgres_cdc.feedback import Feedback
-from etl_postgres_cdc.pgoutput import Commit, parse
 from etl_postgres_cdc.position import format_lsn
 from etl_postgres_cdc.session import Session
 from etl_postgres_cdc.snapshot import take
 from etl_postgres_cdc.startup import RESTART, refresh, verify_publication, verify_slot
 from etl_postgres_cdc.transactions import Transactions
-from etl_postgres_cdc.wal import nudge, wal_end
+from etl_postgres_cdc.wal import nudge
 
 __all__ = ["Streaming"]
 
 #: Seconds: to let small transactions gather when nothing more has come, and at most in any case.
 _LINGER = 0.02
 _LONGEST = 0.2
+#: Seconds of decoding after which a commit is looked at.
+_SLICE = 0.05
 #: Seconds between positions of a stream without rows.
 _PROGRESS = 3.0
 #: Seconds between questions how far the server has read, when the read is to end.
@@ -59,18 +61,21 @@ class Streaming:
         self._timeout = (timeout or 60_000) / 1000
         self._feedback = Feedback(session.replication, session.progress.lsn, min(10.0, self._timeout / 4))
         now = time.monotonic()
-        self._yielded = self._positioned = self._due = now
+        self._yielded = self._positioned = now
         self._asked = -math.inf
         self._refresh_at = now + session.config.refresh
         self._heartbeat_at = now + session.config.heartbeat if session.config.heartbeat else math.inf
 
     def run(self) -> Batches:
         """Yield batches, None at least every poll interval."""
+        say_once(self._ctx)
         try:
             yield from self._start()
             yield from self._fed()
         except FatalError as error:
             raise self._explained(error) from None
+        finally:
+            self._transactions.close()
 
     def _fed(self) -> Batches:
         """Follow the stream while the feedback thread runs."""
@@ -104,8 +109,7 @@ class Streaming:
         session, end = self._session, time.monotonic() + _SETTLE
         durable = self._feedback.confirm(ask=True)
         while time.monotonic() < end:
-            session.replication.wait(_ASK)
-            session.replication.receive()  # a server that cannot send does not listen either
+            session.replication.discard(_ASK)  # a server that cannot send does not listen either
             slot = slots.find(session.catalog, session.slot)
             if slot is None or slot.confirmed >= durable:
                 return
@@ -118,7 +122,8 @@ class Streaming:
 
     def _start(self) -> Batches:
         session = self._session
-        options = f"proto_version '1', publication_names {quote_literal(quote_ident(session.publication))}"
+        publication = quote_literal(quote_ident(session.publication))
+        options = f"proto_version '2', streaming 'on', publication_names {publication}"
         sql = (
             f"START_REPLICATION SLOT {quote_ident(session.slot)} LOGICAL "
             f"{format_lsn(session.progress.lsn)} ({options})"
@@ -149,41 +154,59 @@ class Streaming:
         )
 
     def _follow(self) -> Batches:
+        decoder = self._transactions.decoder
         while not self._ctx.cancel.is_set():
+            decoder.due = time.monotonic() + _SLICE
             with self._ctx.measure("fetch"):
-                messages = self._session.replication.receive()
-            for message in messages:
-                yield from self._take(message)
+                happening = self._session.replication.receive(decoder, self._patience())
+            yield from self._take(happening)
             if not self._transactions.open:
                 yield from self._between()
                 if self._reached():
                     yield from self._last()
                     return
-            if not messages:
-                yield from self._wait()
-            elif time.monotonic() - self._yielded >= self._ctx.poll_interval:
+            if time.monotonic() - self._yielded >= self._ctx.poll_interval:
                 yield self._note(None)
 
-    def _take(self, message: XLogData | Keepalive) -> Batches:
-        if isinstance(message, Keepalive):
-            if not self._transactions.open and self._progress.cut is None:
-                self._progress.lsn = max(self._progress.lsn, message.end)
-            self._feedback.received(message.end, message.answer)
-            if message.answer:  # a server that is about to stop waits until all it sent is confirmed
-                self._positioned = -math.inf
-            return
-        change = parse(message.payload)
-        for batch in self._transactions.take(change, len(message.payload)):
+    def _patience(self) -> float:
+        """Return how long to wait: what is gathered goes out when nothing has come for a moment."""
+        return _LINGER if self._gathered else self._ctx.poll_interval
+
+    @property
+    def _gathered(self) -> bool:
+        return self._transactions.waiting and not self._transactions.open
+
+    def _take(self, happening: Happening) -> Batches:
+        event, number, _, flag = happening
+        for batch in self._transactions.take(happening):
             yield self._note(batch)
-        if isinstance(change, Commit):
-            self._feedback.received(change.end, False)
-            if time.monotonic() >= self._due:
-                yield from self._between()
+        self._feedback.received(self._progress.lsn, answer=False)
+        if event == Event.KEEPALIVE:
+            self._keepalive(number, answer=flag)
+        elif event == Event.ENDED:
+            raise RetryableError("the server ended the stream of changes")
+        elif event == Event.IDLE and not flag:
+            yield from self._idle()
+
+    def _keepalive(self, end: int, *, answer: bool) -> None:
+        if not self._transactions.open and self._progress.cut is None:
+            self._progress.lsn = max(self._progress.lsn, end)
+        self._feedback.received(end, answer)
+        if answer:  # a server that is about to stop waits until all it sent is confirmed
+            self._positioned = -math.inf
+
+    def _idle(self) -> Batches:
+        """Nothing has come for a moment."""
+        now = time.monotonic()
+        if self._until is not None and now >= self._asked + _ASK:
+            self._asked = now
+            self._feedback.ask()
+        if self._gathered:
+            yield from self._flush()
 
     def _between(self) -> Batches:
         """Do what is due while no transaction is open."""
         now = time.monotonic()
-        self._due = now + _LONGEST
         if self._transactions.waiting and now - self._positioned >= _LONGEST:
             yield from self._flush()
         if self._transactions.unknown or now >= self._refresh_at:
@@ -194,19 +217,6 @@ class Streaming:
             self._beat()
         if self._moved() and now - self._positioned >= _PROGRESS:
             yield from self._flush()
-
-    def _wait(self) -> Batches:
-        """Wait for more; what is gathered goes out when nothing has come for a moment."""
-        gathered = self._transactions.waiting and not self._transactions.open
-        now = time.monotonic()
-        if self._until is not None and now >= self._asked + _ASK:
-            self._asked = now
-            self._feedback.ask()
-        if not self._session.replication.wait(_LINGER if gathered else self._ctx.poll_interval):
-            if gathered:
-                yield from self._flush()
-            else:
-                yield self._note(None)
 
     def _moved(self) -> bool:
         """Whether the position has moved without rows since it was handed out."""
@@ -244,14 +254,11 @@ class Streaming:
         self._until = reach(self._session, self._until)
 
     def _refresh(self) -> None:
-        """Look for tables that joined and at how far behind the stream is."""
+        """Look for tables that joined."""
         self._refresh_at = time.monotonic() + self._session.config.refresh
         verify_publication(self._session, self._progress.identity)
         if refresh(self._session) or self._transactions.unknown:
             self._transactions.forget_targets()
-        behind = max(0, wal_end(self._session.catalog) - self._progress.lsn)
-        self._ctx.metrics.gauge("lag.bytes", behind)
-        self._ctx.metrics.gauge("lag.seconds", self._transactions.age() if behind else 0.0)
 
     def _beat(self) -> None:
         """Write a message into the WAL, so that there is something to confirm."""

@@ -10,7 +10,7 @@ from etl_postgres_cdc import catalog as catalogs
 from etl_postgres_cdc.alignment import align
 from etl_postgres_cdc.catalog import Table
 from etl_postgres_cdc.changes import differences
-from etl_postgres_cdc.decoder import Layout
+from etl_postgres_cdc.layout import Layout
 from etl_postgres_cdc.pgoutput import Begin, Relation
 from etl_postgres_cdc.position import Column, TableState
 from etl_postgres_cdc.session import Session
@@ -20,7 +20,7 @@ __all__ = ["Target", "Targets"]
 
 @frozen
 class Target:
-    """Where a relation's changes go; without a layout nowhere.
+    """Where a relation's changes go; without a layout nowhere. A `passing` one ends with its transaction.
 
     `changes` lead to the layout from what was known; `state` is what is known with them.
     """
@@ -30,6 +30,7 @@ class Target:
     snapshot: int = 0
     state: TableState | None = None
     changes: tuple[Change, ...] = ()
+    passing: bool = False
 
 
 class Targets:
@@ -42,13 +43,40 @@ class Targets:
         #: Relations that are wanted and of which nothing is known yet.
         self.unknown: set[int] = set()
         self._absent: set[int] = set()
+        #: When what is replayed came; None: nothing is, relations are announced as they come.
+        self.replaying: int | None = None
+        self._arrivals = 0
+        self._latest: dict[int, tuple[int, Relation]] = {}
 
-    def announce(self, begin: Begin | None, relation: Relation) -> None:
-        """Take what the server says of a relation from this transaction on."""
+    def arrival(self) -> int:
+        """Number what comes: announcements and kept pieces of transactions in progress."""
+        self._arrivals += 1
+        return self._arrivals
+
+    def announce(self, relation: Relation) -> None:
+        """Take what the server says of a relation from here on."""
+        arrived = self.arrival() if self.replaying is None else self.replaying
+        if arrived >= self._latest.get(relation.relation, (0, relation))[0]:
+            self._latest[relation.relation] = (arrived, relation)
         self._relations[relation.relation] = relation
         self._known.pop(relation.relation, None)
-        if begin:
-            self._leave(begin, relation)
+
+    def settle(self) -> bool:
+        """End a replay: what the server said of a relation last holds again; say whether that is another.
+
+        The server describes a table again only when its description changed since it last did, whether that
+        was for a transaction in progress or not.
+        """
+        self.replaying = None
+        older = [
+            relation
+            for relation, (_, latest) in self._latest.items()
+            if self._relations.get(relation) not in (None, latest)
+        ]
+        for relation in older:
+            self._relations[relation] = self._latest[relation][1]
+            self._known.pop(relation, None)
+        return bool(older)
 
     def forget(self) -> None:
         """Look at every relation again: snapshots were taken, or tables joined."""
@@ -68,10 +96,11 @@ class Targets:
         message = self._relations.get(relation)
         if message is None:
             raise FatalError("the server sent a change of a relation that it did not describe")
+        self._leave(begin, message)
         stream = Stream(message.namespace, message.name)
         state = self._session.progress.tables.get(stream) if self._session.selection(stream) else None
         if state and state.snapshot is not None and begin.lsn < state.snapshot:
-            return Target(stream)  # not kept: it ends with the transaction
+            return Target(stream, passing=True)
         target = self._target(begin, message, stream, state)
         self._known[relation] = attrs.evolve(target, changes=(), state=None)
         return target

@@ -1,4 +1,4 @@
-"""Rows as text become Arrow: the seam where a compiled decoder can take over.
+"""Rows as text become Arrow, in Python: what runs where there is no compiled decoder, and its oracle.
 
 `Rows` gathers the rows of one stream under one schema and turns them into a RecordBatch at once, with the
 reserved columns. The snapshot and the stream both go through it, so values and types are the same.
@@ -9,22 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pyarrow as pa
-from attrs import field, frozen
 
-from etl_core import (
-    COMMIT_TS_TYPE,
-    OP_TYPE,
-    SEQ_TYPE,
-    UNCHANGED_TYPE,
-    FatalError,
-    old_key_type,
-    reserved_schema,
-    with_key,
-)
-from etl_pglib.types import PgType
+from etl_core import COMMIT_TS_TYPE, OP_TYPE, SEQ_TYPE, UNCHANGED_TYPE, FatalError, old_key_type
+from etl_postgres_cdc.layout import Layout
 from etl_postgres_cdc.pgoutput import UNCHANGED, Delete, Insert, Update, Values
 
-__all__ = ["EPOCH", "Layout", "Rows"]
+__all__ = ["EPOCH", "Rows"]
 
 #: Microseconds from the Unix epoch to PostgreSQL's.
 EPOCH = 946_684_800_000_000
@@ -32,38 +22,14 @@ EPOCH = 946_684_800_000_000
 Row = Sequence[str | None]
 
 
-@frozen
-class Layout:
-    """A stream's columns: names, types and which of them (by index) are the key, in key order."""
-
-    names: tuple[str, ...]
-    types: tuple[PgType, ...]
-    key: tuple[int, ...]
-    #: Data columns, with the key in the metadata.
-    schema: pa.Schema = field(init=False)
-    #: Data columns and reserved columns.
-    full: pa.Schema = field(init=False)
-
-    @schema.default
-    def _schema(self) -> pa.Schema:
-        fields = [pa.field(name, kind.arrow) for name, kind in zip(self.names, self.types, strict=True)]
-        return with_key(pa.schema(fields), self.key_names)
-
-    @full.default
-    def _full(self) -> pa.Schema:
-        reserved = reserved_schema(self.schema, self.key_names)
-        return pa.schema([*self.schema, *reserved], metadata=self.schema.metadata)
-
-    @property
-    def key_names(self) -> tuple[str, ...]:
-        return tuple(self.names[index] for index in self.key)
-
-
 class Rows:
-    """Rows on their way into one RecordBatch; gathered, finished, thrown away."""
+    """Rows on their way into one RecordBatch. See `events.Rows`."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
+        self._clear()
+
+    def _clear(self) -> None:
         self.size = 0
         self._rows: list[Row] = []
         self._ops: list[str] = []
@@ -122,7 +88,7 @@ class Rows:
         self.size += size
 
     def finish(self) -> pa.RecordBatch:
-        """Return the rows as one RecordBatch. Raises SchemaError from a type's `parse`."""
+        """Return the rows as one RecordBatch; none are left. Raises SchemaError from a type's `parse`."""
         layout = self.layout
         texts = zip(*self._rows, strict=True) if self._rows else iter([()] * len(layout.names))
         arrays = [
@@ -136,6 +102,7 @@ class Rows:
             self._unchanged_array(),
             self._old_key_array(),
         ]
+        self._clear()
         return pa.RecordBatch.from_arrays(arrays, schema=layout.full)
 
     def _unchanged_array(self) -> pa.Array:

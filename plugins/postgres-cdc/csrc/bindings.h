@@ -1,0 +1,32 @@
+/* The Python side of the decoder: the stable ABI of 3.11, so that one build serves every later version. */
+#ifndef ETL_BINDINGS_H
+#define ETL_BINDINGS_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "copier.h"
+#include "decoder.h"
+
+typedef struct {
+    PyObject_HEAD
+    rows rows;
+} RowsObject;
+
+extern PyType_Spec buffer_spec, rows_spec, decoder_spec, copier_spec;
+extern PyTypeObject *buffer_type, *rows_type;
+extern PyObject *wire_error;
+
+/* Hand a buffer's memory over to a new Python object; NULL with an exception. */
+PyObject *buffer_object(buffer *from);
+
+/* Raise what a negative status means. */
+PyObject *raise_status(int status);
+
+/* Return (event, number, data or None, flag). */
+PyObject *event_object(int event, const details *what);
+
+/* Read (fd, timeout in s, nap in s). */
+int read_patience(PyObject *args, int *fd, patience *how);
+
+#endif

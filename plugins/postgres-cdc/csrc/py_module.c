@@ -1,0 +1,80 @@
+#include "bindings.h"
+
+#include <errno.h>
+
+PyTypeObject *buffer_type, *rows_type;
+PyObject *wire_error;
+
+PyObject *raise_status(int status)
+{
+    switch (status) {
+    case NO_MEMORY:
+        return PyErr_NoMemory();
+    case CLOSED:
+        PyErr_SetNone(PyExc_EOFError);
+        return NULL;
+    case IO_ERROR:
+        return PyErr_SetFromErrno(PyExc_OSError);
+    default:
+        PyErr_SetObject(wire_error, PyLong_FromLong(status));
+        return NULL;
+    }
+}
+
+PyObject *event_object(int event, const details *what)
+{
+    bool has_data = event == MESSAGE || event == SPOOL || event == FAILED;
+    PyObject *data = has_data ? PyBytes_FromStringAndSize((const char *)what->data, (Py_ssize_t)what->size)
+                              : Py_NewRef(Py_None);
+    if (data == NULL)
+        return NULL;
+    bool has_number = event == UNKNOWN || event == KEEPALIVE || event == SPOOL;
+    unsigned long long number = has_number ? what->number : 0;
+    return Py_BuildValue("(iKNO)", event, number, data, what->flag ? Py_True : Py_False);
+}
+
+int read_patience(PyObject *args, int *fd, patience *how)
+{
+    double timeout, nap;
+    if (!PyArg_ParseTuple(args, "idd", fd, &timeout, &nap))
+        return -1;
+    *how = (patience){monotonic_us() + (int64_t)(timeout * 1e6), (int64_t)(nap * 1e6), 0, false};
+    return 0;
+}
+
+static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type == NULL || PyModule_AddType(module, (PyTypeObject *)type) < 0)
+        return NULL;
+    return (PyTypeObject *)type;
+}
+
+static int fill(PyObject *module)
+{
+    const uint16_t one = 1;
+    if (*(const uint8_t *)&one != 1) {
+        PyErr_SetString(PyExc_ImportError, "the compiled decoder needs a little-endian machine");
+        return -1;
+    }
+    buffer_type = add_type(module, &buffer_spec);
+    rows_type = add_type(module, &rows_spec);
+    if (!buffer_type || !rows_type || !add_type(module, &decoder_spec) || !add_type(module, &copier_spec))
+        return -1;
+    wire_error = PyErr_NewException("etl_postgres_cdc._wire.WireError", PyExc_ValueError, NULL);
+    return PyModule_AddObjectRef(module, "WireError", wire_error);
+}
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, fill}, {0, NULL}};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "etl_postgres_cdc._wire",
+    .m_doc = "Messages and rows of PostgreSQL as the buffers of Arrow arrays.",
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__wire(void)
+{
+    return PyModuleDef_Init(&definition);
+}
