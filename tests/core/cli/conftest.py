@@ -22,8 +22,8 @@ TOY = '''
 
 import attrs
 from etl_core import (
-    AuthError, Batch, Destination, Executor, Mode, Position, Registration, RetryableError, Secret, Source,
-    Stream, StreamInfo, Transform, hookimpl, run_document, setting,
+    AuthError, Batch, Destination, Executor, Lag, Mode, Position, Registration, RetryableError, Secret,
+    Source, Stream, StreamInfo, Transform, hookimpl, run_document, setting,
 )
 
 @attrs.frozen
@@ -32,6 +32,8 @@ class SourceConfig:
     endless: bool = setting(False, help="Go on.")
     fail: str = setting("", help="What to raise.")
     password: Secret | None = setting(None, help="Of no use.")
+    end: int | None = setting(None, help="Where the log ends, in rows.")
+    estimate: int | None = setting(None, help="About how many rows there are.")
 
 class Toy(Source):
     def __init__(self, config):
@@ -43,7 +45,14 @@ class Toy(Source):
     def streams(self, ctx):
         import pyarrow as pa
         schema = pa.schema([pa.field("id", pa.int64(), nullable=False), ("name", pa.string())])
-        return [StreamInfo(self.stream, schema, ("id",))]
+        return [StreamInfo(self.stream, schema, ("id",), estimate=self.config.estimate)]
+    def lag(self, ctx, value):
+        if self.config.fail == "lag":
+            raise RetryableError("the server cannot be reached", host="toy")
+        if self.config.end is None:
+            return None
+        behind = self.config.end - (value or 0)
+        return Lag(bytes=behind << 20, seconds=behind * 10.0, retained_bytes=1 << 30, status="reserved")
     def sample(self, ctx, stream, n):
         import pyarrow as pa
         names = [None if i == 1 else "x" * 60 for i in range(n)]

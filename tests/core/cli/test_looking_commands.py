@@ -12,6 +12,8 @@ import pytest
 from click.testing import Result
 
 from etl_core.cli.app import COMMANDS
+from etl_core.state.config import SqliteConfig
+from etl_core.state.sqlite import SqliteStore
 
 Document = Callable[..., Path]
 Run = Callable[..., Result]
@@ -127,6 +129,9 @@ def test_discover_lists_streams_with_columns_and_keys(run: Run, document: Docume
     ]
     [stream] = json.loads(run("discover", path, "--json").stdout)
     assert (stream["stream"], stream["key"]) == ("public.numbers", ["id"])
+    assert stream["estimate"] is None
+    about = document("about", extract={"estimate": 5_000_000})
+    assert run("discover", about).stdout.splitlines()[0] == "public.numbers   (key: id, about 5,000,000 rows)"
     assert stream["columns"][0] == {"name": "id", "type": "int64", "nullable": False}
 
 
@@ -145,7 +150,7 @@ def test_preview_shows_rows_and_cuts_long_values(run: Run, document: Document) -
 
 def test_status_and_state_show_tell_where_a_pipeline_stands(run: Run, document: Document) -> None:
     path = document("shop")
-    assert run("status", path).stdout.splitlines()[1].split() == ["shop", "no", "never", "0", "-"]
+    assert run("status", path).stdout.splitlines()[1].split() == ["shop", "no", "never", "-", "-", "0", "-"]
     assert run("state", "show", path).stdout == "shop has no saved position\n"
     run("run", path)
     [status] = json.loads(run("status", path, "--json").stdout)
@@ -154,6 +159,66 @@ def test_status_and_state_show_tell_where_a_pipeline_stands(run: Run, document: 
     assert header.split() == ["SAVED", "EPOCH", "N", "VALUE"]
     assert newest.split()[0] == status["saved_at"]
     assert json.loads(run("state", "show", path, "--json").stdout)[0]["position"]["value"] == 3
+
+
+def test_status_shows_the_lag_and_what_the_last_run_moved(run: Run, document: Document) -> None:
+    path = document("shop", extract={"end": 5})
+    assert run("status", path).stdout.splitlines()[1].split()[3:9] == [
+        "5.0",
+        "MiB,",
+        "50",
+        "s",
+        "1.0",
+        "GiB,",
+    ]
+    assert run("run", path).exit_code == 0
+    header, shop, _, streams, numbers = run("status", path).stdout.splitlines()
+    assert header.split()[2:6] == ["SAVED", "LAG", "LOG", "KEPT"]
+    assert shop.split()[3:10] == ["2.0", "MiB,", "20", "s", "1.0", "GiB,", "reserved"]
+    assert streams.split() == "PIPELINE STREAM PHASE READ WRITTEN READ/S WRITTEN/S MEASURED".split()
+    assert numbers.split()[:5] == ["shop", "public.numbers", "changes", "3", "3"]
+    [status] = json.loads(run("status", path, "--json").stdout)
+    assert (status["lag"]["bytes"], status["lag"]["seconds"], status["lag_error"]) == (2 << 20, 20.0, None)
+    assert status["last_run"]["lag"] == status["lag"]
+    moved = status["last_run"]["streams"]["public.numbers"]
+    assert (moved["rows_read"], moved["rows_written"], status["last_run"]["ended"]) == (3, 3, True)
+    assert moved["rows_written_per_second"] > 0
+    assert numbers.split()[-1] == status["last_run"]["at"]
+
+
+def test_status_says_that_a_source_is_away_and_what_was_known(run: Run, document: Document) -> None:
+    run("run", document("shop", extract={"end": 5}))
+    path = document("shop", extract={"end": 5, "fail": "lag"})
+    done = run("status", path)
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[1].split()[3:5] == ["unknown", "-"]
+    said = "shop: the lag is not known now: RetryableError: the server cannot be reached (host=toy)"
+    [status] = json.loads(run("status", path, "--json").stdout)
+    assert done.stdout.splitlines()[-2:] == [said, f"  it was 2.0 MiB, 20 s at {status['last_run']['at']}"]
+    assert (status["lag"], status["lag_error"]) == (None, said.partition("now: ")[2])
+    never = document("never", extract={"fail": "lag"})
+    assert "it was" not in run("status", never).stdout
+
+
+def test_status_needs_no_plugin_but_the_state_store(run: Run, document: Document) -> None:
+    path = document("shop")
+    run("run", path)
+    done = run("--no-plugins", "status", path)
+    assert done.exit_code == 0, done.output
+    assert "the lag is not known now: PluginError" in done.stdout
+
+
+def test_status_shows_how_far_a_snapshot_is(run: Run, document: Document, tmp_path: Path) -> None:
+    path = document("shop", state={"use": "sqlite", "path": str(tmp_path / "state.db")})
+    store = SqliteStore(SqliteConfig(path=tmp_path / "state.db"))
+    facts = {"rows_read": 30, "rows_written": 20, "rows_read_per_second": 5.0, "rows_written_per_second": 4.0}
+    copying = {**facts, "phase": "snapshot", "snapshot_rows": 10, "snapshot_estimate": 40}
+    streams = {"b": copying, "a": {**copying, "snapshot_rows": None}}
+    store.note(store.claim("shop"), {"at": 0.0, "ended": False, "lag": None, "streams": streams})
+    store.close()
+    lines = [line.split() for line in run("status", path).stdout.splitlines()[-2:]]
+    assert lines[0] == ["shop", "a", "snapshot", "30", "20", "5", "4", "1970-01-01T00:00:00+00:00"]
+    assert lines[1][2:8] == ["snapshot", "10", "/", "~40", "(25", "%)"]
 
 
 def test_help_of_every_command_is_there(run: Run) -> None:

@@ -1,15 +1,16 @@
-"""The live table of a run: per stream rows, rows per second, lag."""
+"""The live table of a run: per stream rows, rows per second and how far a snapshot is; the lag."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define
 
+from etl_core.cli.figures import behind, copied, eta, kept, rate
 from etl_core.cli.output import amount, size
 
 if TYPE_CHECKING:
@@ -21,33 +22,41 @@ __all__ = ["Board"]
 
 #: Seconds over which a rate is taken.
 _WINDOW = 5.0
+#: Streams of a pipeline that are shown: those that moved last.
+_SHOWN = 15
+
+_COLUMNS = ("pipeline", "stream", "phase", "read", "written", "size", "rows/s", "lag, eta", "log kept")
 
 
 @define
 class _Line:
-    """One stream of one pipeline."""
+    """One stream of one pipeline; `copied` and `estimate` are its snapshot's rows, `moved` when it did."""
 
     phase: str = "changes"
     read: int = 0
     written: int = 0
     bytes: int = 0
-    samples: deque[tuple[float, int]] = Factory(deque)
+    copied: int | None = None
+    estimate: int | None = None
+    moved: float = 0.0
+    samples: deque[tuple[float, int, int]] = Factory(deque)
 
-    def rate(self, now: float) -> float:
-        """Return rows written per second over the last seconds."""
-        self.samples.append((now, self.written))
+    def rates(self, now: float) -> tuple[float, float]:
+        """Return rows read and written per second over the last seconds."""
+        self.samples.append((now, self.read, self.written))
         while len(self.samples) > 2 and now - self.samples[0][0] > _WINDOW:
             self.samples.popleft()
-        since, before = self.samples[0]
-        return (self.written - before) / (now - since) if now > since else 0.0
+        since, read, written = self.samples[0]
+        seconds = now - since
+        return ((self.read - read) / seconds, (self.written - written) / seconds) if seconds else (0.0, 0.0)
 
 
 @define
 class _Head:
-    """One pipeline."""
+    """One pipeline; `lag` is the last event's facts."""
 
     phase: str = "waiting"
-    behind: dict[str, float] = Factory(dict)
+    lag: Mapping[str, Any] | None = None
     retries: int = 0
     rejected: int = 0
     lines: dict[str, _Line] = Factory(dict)
@@ -62,33 +71,11 @@ class Board:
 
     def take(self, event: Event) -> None:
         with self._mutex:
-            self._take(self._heads.setdefault(event.pipeline, _Head()), event)
-
-    def _take(self, head: _Head, event: Event) -> None:
-        facts = event.facts
-        stream = facts.get("stream")
-        line = head.lines.setdefault(str(stream), _Line()) if stream is not None else _Line()
-        match event.name:
-            case "batch_read":
-                line.read += facts["rows"]
-            case "batch_written":
-                head.phase = "running"
-                line.written += facts["rows"]
-                line.bytes += facts["bytes"]
-            case "snapshot_started":
-                line.phase = "snapshot"
-            case "snapshot_finished":
-                line.phase = "changes"
-            case "rows_rejected":
-                head.rejected += facts["rows"]
-            case "retrying":
-                head.phase, head.retries = "retrying", head.retries + 1
-            case "metric" if str(facts["metric"]).startswith("lag."):
-                head.behind[facts["metric"]] = facts["value"]
-            case "run_started":
-                head.phase = "running"
-            case "run_finished":
-                head.phase = str(facts.get("status"))
+            head = self._heads.setdefault(event.pipeline, _Head())
+            stream = event.facts.get("stream")
+            if stream is not None:
+                _take_of_stream(head.lines.setdefault(str(stream), _Line()), event.name, event.facts)
+            _take(head, event.name, event.facts)
 
     def render(self) -> Table:
         """Return the table as of now."""
@@ -96,10 +83,8 @@ class Board:
         from rich.text import Text
 
         table = Table(box=None, pad_edge=False)
-        for title, justify in (("pipeline", "left"), ("stream", "left"), ("phase", "left")):
-            table.add_column(title, justify=justify)  # type: ignore[arg-type]
-        for title in ("read", "written", "size", "rows/s", "lag"):
-            table.add_column(title, justify="right")
+        for number, title in enumerate(_COLUMNS):
+            table.add_column(title, justify="left" if number < 3 else "right")
         now = monotonic()
         with self._mutex:
             for name, head in self._heads.items():
@@ -108,27 +93,50 @@ class Board:
         return table
 
 
-def _rows(name: str, head: _Head, now: float) -> list[list[str]]:
-    notes = [f"{head.retries} retries"] * bool(head.retries) + [f"{head.rejected} rejected"] * bool(
-        head.rejected
-    )
-    first = [name, ", ".join(notes), head.phase, "", "", "", "", _lag(head.behind)]
-    return [first] + [
-        [
-            "",
-            stream,
-            line.phase,
-            amount(line.read),
-            amount(line.written),
-            size(line.bytes),
-            amount(line.rate(now)),
-            "",
-        ]
-        for stream, line in sorted(head.lines.items())
-    ]
+def _take(head: _Head, name: str, facts: Mapping[str, Any]) -> None:
+    match name:
+        case "run_started" | "batch_written":
+            head.phase = "running"
+        case "rows_rejected":
+            head.rejected += facts["rows"]
+        case "retrying":
+            head.phase, head.retries = "retrying", head.retries + 1
+        case "lag":
+            head.lag = facts
+        case "run_finished":
+            head.phase = str(facts.get("status"))
 
 
-def _lag(behind: Mapping[str, float]) -> str:
-    parts = [size(behind["lag.bytes"])] if "lag.bytes" in behind else []
-    parts += [f"{behind['lag.seconds']:.1f} s"] if "lag.seconds" in behind else []
-    return ", ".join(parts)
+def _take_of_stream(line: _Line, name: str, facts: Mapping[str, Any]) -> None:
+    line.moved = monotonic()
+    match name:
+        case "batch_read":
+            line.read += facts["rows"]
+            line.copied = facts["snapshot_rows"]
+        case "batch_written":
+            line.written += facts["rows"]
+            line.bytes += facts["bytes"]
+        case "snapshot_started":
+            line.phase, line.estimate = "snapshot", facts["estimate"]
+        case "snapshot_finished":
+            line.phase = "changes"
+
+
+def _rows(name: str, head: _Head, now: float) -> Iterator[list[str]]:
+    notes = [f"{head.retries} retries"] * bool(head.retries)
+    notes += [f"{head.rejected} rejected"] * bool(head.rejected)
+    lag = "unknown" if head.lag and head.lag["error"] else behind(head.lag)
+    yield [name, ", ".join(notes), head.phase, "", "", "", "", lag, kept(head.lag)]
+    shown = sorted(head.lines, key=lambda stream: -head.lines[stream].moved)[:_SHOWN]
+    for stream in sorted(shown):
+        yield ["", stream, *_cells(head.lines[stream], now), ""]
+    if len(head.lines) > len(shown):
+        yield ["", f"and {amount(len(head.lines) - len(shown))} more", *[""] * 7]
+
+
+def _cells(line: _Line, now: float) -> list[str]:
+    reading, writing = line.rates(now)
+    read, left = amount(line.read), ""
+    if line.phase == "snapshot" and line.copied is not None:
+        read, left = copied(line.copied, line.estimate), eta(line.copied, line.estimate, reading)
+    return [line.phase, read, amount(line.written), size(line.bytes), rate(writing), left]

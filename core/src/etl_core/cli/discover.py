@@ -10,7 +10,7 @@ import click
 
 from etl_core.cli.opening import opened
 from etl_core.cli.options import common, document, json_output, settings
-from etl_core.cli.output import print_json
+from etl_core.cli.output import amount, print_json
 
 if TYPE_CHECKING:
     from etl_core.model import StreamInfo
@@ -43,13 +43,15 @@ def _as_json(info: StreamInfo) -> dict[str, Any]:
         "stream": str(info.stream),
         "key": list(info.key),
         "stable_seq": info.stable_seq,
+        "estimate": info.estimate,
         "columns": columns,
     }
 
 
 def _lines(info: StreamInfo) -> Iterator[str]:
     key = f"key: {', '.join(info.key)}" if info.key else "no key"
-    yield f"{click.style(str(info.stream), bold=True)}   ({key})"
+    rows = "" if info.estimate is None else f", about {amount(info.estimate)} rows"
+    yield f"{click.style(str(info.stream), bold=True)}   ({key}{rows})"
     width = max((len(name) for name in info.schema.names), default=0)
     for field in info.schema:
         yield f"  {field.name.ljust(width)}  {field.type}{'' if field.nullable else ' not null'}"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
 from etl_core.cli.board import Board
+from etl_core.cli.figures import behind, copied, eta, kept, rate
 from etl_core.cli.logs import write_through
 from etl_core.cli.output import amount
 
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Lines", "showing"]
 
-#: Seconds between two lines about rows.
+#: Seconds between two lines about the same.
 _EVERY = 5.0
 
 _NOTABLE = {
     "run_started": "started",
-    "snapshot_started": "snapshot of {stream} started",
+    "snapshot_started": "snapshot of {stream} started{estimated}",
     "snapshot_finished": "snapshot of {stream} finished",
     "schema_changed": "schema of {stream} changed",
     "column_discarded": "column {column} of {stream} is left out",
@@ -42,9 +43,9 @@ def showing(pipelines: Sequence[str], *, quiet: bool, live: bool) -> Iterator[Ca
         yield lambda event: None
     elif live and sys.stderr.isatty():
         with _drawn(Board(pipelines)) as board:
-            yield _both(board.take, Lines(rows=False).take)
+            yield _both(board.take, Lines(figures=False).take)
     else:
-        yield Lines(rows=True).take
+        yield Lines(figures=True).take
 
 
 def _both(*takers: Callable[[Event], None]) -> Callable[[Event], None]:
@@ -71,35 +72,75 @@ def _drawn(board: Board) -> Iterator[Board]:
 
 
 class Lines:
-    """Logs what happens; about rows, if asked, every few seconds."""
+    """Logs what happens; also, if asked, every few seconds the figures: rows, snapshots, lag."""
 
-    def __init__(self, *, rows: bool) -> None:
-        self._rows = rows
+    def __init__(self, *, figures: bool) -> None:
+        self._figures = figures
         self._mutex = threading.Lock()
         self._written: dict[str, int] = {}
-        self._said: dict[str, float] = {}
+        self._rate: dict[str, float] = {}
+        self._said: dict[tuple[str, str], float] = {}
 
     def take(self, event: Event) -> None:
         if text := _NOTABLE.get(event.name):
-            logger.bind(pipeline=event.pipeline).info(_filled(text, event))
-        elif event.name == "batch_written":
-            with self._mutex:
-                before = self._written.get(event.pipeline, 0)
-                self._written[event.pipeline] = before + int(event.facts["rows"])
-        elif event.name == "committed" and self._rows:
-            self._committed(event.pipeline)
+            logger.bind(pipeline=event.pipeline).info(_filled(text, event.facts))
+        elif self._figures:
+            self._take_figures(event.name, event.pipeline, event.facts)
 
-    def _committed(self, pipeline: str) -> None:
+    def _take_figures(self, name: str, pipeline: str, facts: Mapping[str, Any]) -> None:
+        match name:
+            case "batch_written":
+                with self._mutex:
+                    self._written[pipeline] = self._written.get(pipeline, 0) + int(facts["rows"])
+            case "committed":
+                self._say(pipeline, "rows", self._durable(pipeline))
+            case "throughput":
+                streams = facts["streams"]
+                self._rate[pipeline] = sum(one["rows_written_per_second"] for one in streams.values())
+                for stream, one in streams.items():
+                    self._say(pipeline, stream, _snapshot(stream, one))
+            case "lag":
+                self._say(pipeline, "lag", _lag(facts))
+
+    def _durable(self, pipeline: str) -> str:
         with self._mutex:
-            now, written = monotonic(), self._written.get(pipeline, 0)
-            if now - self._said.get(pipeline, -_EVERY) < _EVERY:
+            rows, per_second = amount(self._written.get(pipeline, 0)), self._rate.pop(pipeline, 0.0)
+        return f"{rows} rows durable" + (f", {rate(per_second)} rows/s" if per_second else "")
+
+    def _say(self, pipeline: str, topic: str, text: str) -> None:
+        """Log a line, if there is anything to say, and unless one of its topic was said just before."""
+        now, key = monotonic(), (pipeline, topic)
+        with self._mutex:
+            if not text or now - self._said.get(key, -_EVERY) < _EVERY:
                 return
-            self._said[pipeline] = now
-        logger.bind(pipeline=pipeline).info("{} rows durable", amount(written))
+            self._said[key] = now
+        logger.bind(pipeline=pipeline).info(text)
 
 
-def _filled(text: str, event: Event) -> str:
+def _snapshot(stream: str, facts: Mapping[str, Any]) -> str:
+    """Say how far a snapshot is, while one is read."""
+    rows, estimate = facts["snapshot_rows"], facts["snapshot_estimate"]
+    if facts["phase"] != "snapshot" or rows is None:
+        return ""
+    parts = [f"snapshot of {stream}: {copied(rows, estimate)} rows"]
+    parts.append(f"{rate(facts['rows_read_per_second'])} rows/s")
+    return ", ".join(part for part in [*parts, eta(rows, estimate, facts["rows_read_per_second"])] if part)
+
+
+def _lag(facts: Mapping[str, Any]) -> str:
+    """Say what the lag is, where there is one."""
+    if facts["error"]:
+        return f"lag unknown: {facts['error']}"
+    if not facts["bytes"] and not facts["seconds"]:
+        return ""
+    log = kept(facts)
+    return f"lag {behind(facts)}" + (f"; log kept: {log}" if log else "")
+
+
+def _filled(text: str, facts: Mapping[str, Any]) -> str:
     """Fill in facts; those an event lacks become a question mark."""
+    estimate = facts.get("estimate")
+    text = text.replace("{estimated}", f", about {amount(estimate)} rows" if estimate else "")
     for key in ("stream", "column", "rows", "stage", "code", "status"):
-        text = text.replace("{" + key + "}", str(event.facts.get(key, "?")))
+        text = text.replace("{" + key + "}", str(facts.get(key, "?")))
     return text
