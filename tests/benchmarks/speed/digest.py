@@ -13,7 +13,7 @@ from benchmarks.speed.contents import Column, Contents, in_duckdb
 
 from etl_core import OP, SEQ
 
-__all__ = ["of_arrow", "of_duckdb", "of_parquet", "ordered"]
+__all__ = ["of_arrow", "of_duckdb", "of_json", "of_parquet", "ordered"]
 
 
 def of_arrow(tables: Iterable[pa.Table], columns: Sequence[Column]) -> Contents:
@@ -41,6 +41,17 @@ def of_duckdb(path: Path, tables: Iterable[str], columns: Sequence[Column]) -> C
     """Return what tables of a DuckDB file hold together."""
     with duckdb.connect(str(path), read_only=True) as connection:
         return _of(connection, tables, columns)
+
+
+def of_json(path: Path, columns: Sequence[Column]) -> Contents:
+    """Return what a history in a file of JSON objects holds."""
+    texts = ("uuid", "jsonb")
+    types = {column.name: "varchar" if column.kind in texts else column.type for column in columns}
+    listed = ", ".join(f"{name}: '{kind}'" for name, kind in {OP: "varchar", **types}.items())
+    relation = f"read_json('{path}', format = 'newline_delimited', columns = {{{listed}}})"
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        return Contents.of(connection.execute(in_duckdb(columns, relation, OP)).fetchall())
 
 
 def _of(
