@@ -246,8 +246,11 @@ def test_a_password_is_prepared_as_the_server_prepares_it(server: InstalledPostg
         admin(server, f"alter role scram_user password '{PASSWORD}'")
 
 
+@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
 @pytest.mark.parametrize("binding", ["disable", "prefer", "require"])
-def test_channel_binding(server: InstalledPostgres, certificates: Certificates, binding: str) -> None:
+def test_channel_binding(
+    server: InstalledPostgres, certificates: Certificates, binding: str, version: str
+) -> None:
     where = dsn(
         server,
         "scram_user",
@@ -255,8 +258,11 @@ def test_channel_binding(server: InstalledPostgres, certificates: Certificates, 
         sslmode="verify-full",
         sslrootcert=certificates.authority,
         channel_binding=binding,
+        ssl_max_protocol_version=version,
     )
-    opened(where).close()
+    secure = opened(where)
+    assert secure.run("select version from pg_stat_ssl where pid = pg_backend_pid()") == [(version,)]
+    secure.close()
 
 
 @pytest.mark.parametrize(
