@@ -1,7 +1,7 @@
 """Connections in the middle of a copy: what arrives goes to a decoder in bulk.
 
-`Bulk` reads the socket of a plain connection itself, without the GIL. `Fed` reads through Python, where there is TLS or where
-only libpq knows how: it feeds what came. Errors are those of `etl_core.errors`.
+`Bulk` reads the socket of a plain connection itself, without the GIL. `Fed` reads through Python, where
+there is TLS or where only libpq knows how: it feeds what came. Errors are those of `etl_core.errors`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,9 @@ The only file that imports psycopg. Every error leaves it as one of `etl_core.er
 
 from __future__ import annotations
 
+import os
 import select
+import socket
 import struct
 import threading
 import time
@@ -86,9 +88,18 @@ class Catalog:
         return channel
 
     def interrupt(self) -> None:
-        """Stop the running statement, if that can be done; from any thread, never raises."""
+        """Stop the running statement and give the connection up; from any thread, never raises.
+
+        The server ends the statement. Where it cannot be reached, whoever waits for it is woken.
+        """
         with suppress(psycopg.Error):
             self.connection.cancel_safe(timeout=_CANCEL)
+        with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(self._socket)) as end:
+            end.shutdown(socket.SHUT_RDWR)
+
+    @property
+    def _socket(self) -> int:
+        return self.connection.pgconn.socket
 
     def close(self) -> None:
         self._forget()

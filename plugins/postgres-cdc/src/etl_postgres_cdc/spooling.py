@@ -29,7 +29,7 @@ class Piece:
 
 @define
 class Spool:
-    """What came of one transaction; beyond the budget in a file without a name, which leaves nothing behind."""
+    """What came of one transaction; beyond the budget in a file without a name: nothing stays."""
 
     pieces: list[Piece] = field(factory=list)
     size: int = 0

@@ -10,7 +10,7 @@ from etl_core import Batch, FatalError, RetryableError
 from etl_pglib.names import quote_ident, quote_literal
 from etl_postgres_cdc import slots
 from etl_postgres_cdc.decoding import say_once
-from etl_postgres_cdc.events import Event, Happening
+from etl_postgres_cdc.events import Decoder, Event, Happening
 from etl_postgres_cdc.feedback import Feedback
 from etl_postgres_cdc.position import format_lsn
 from etl_postgres_cdc.session import Session
@@ -63,6 +63,7 @@ class Streaming:
         now = time.monotonic()
         self._yielded = self._positioned = now
         self._asked = -math.inf
+        self._silence = 0.0
         self._refresh_at = now + session.config.refresh
         self._heartbeat_at = now + session.config.heartbeat if session.config.heartbeat else math.inf
 
@@ -157,8 +158,7 @@ class Streaming:
         decoder = self._transactions.decoder
         while not self._ctx.cancel.is_set():
             decoder.due = time.monotonic() + _SLICE
-            with self._ctx.measure("fetch"):
-                happening = self._session.replication.receive(decoder, self._patience())
+            happening = self._receive(decoder)
             yield from self._take(happening)
             if not self._transactions.open:
                 yield from self._between()
@@ -167,6 +167,23 @@ class Streaming:
                     return
             if time.monotonic() - self._yielded >= self._ctx.poll_interval:
                 yield self._note(None)
+
+    def _receive(self, decoder: Decoder) -> Happening:
+        """Receive the next event. Raises RetryableError when the server has not said a word for too long.
+
+        It answers when asked, and speaks up by itself at half of its own timeout.
+        """
+        started = time.monotonic()
+        with self._ctx.measure("fetch"):
+            happening = self._session.replication.receive(decoder, self._patience())
+        event, _, _, came = happening
+        before = self._silence
+        self._silence = 0.0 if event != Event.IDLE or came else before + time.monotonic() - started
+        if before < self._timeout / 2 <= self._silence:
+            self._feedback.ask()
+        if self._silence >= self._timeout:
+            raise RetryableError("the server has gone silent", seconds=self._timeout)
+        return happening
 
     def _patience(self) -> float:
         """Return how long to wait: what is gathered goes out when nothing has come for a moment."""
