@@ -48,6 +48,12 @@ def test_a_pipelines_default_name_is_a_slots_name(pipeline: str) -> None:
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_")
 
 
+@pytest.mark.parametrize("others", [("a-b", "a_b", "a.b", "A_B"), ("x" * 60, "x" * 61), ("x" * 59, "x" * 64)])
+def test_pipelines_that_look_alike_have_names_of_their_own(others: tuple[str, ...]) -> None:
+    assert len({default_name(pipeline) for pipeline in others}) == len(others)
+    assert default_name("shop_1") == "etl_shop_1"
+
+
 @given(st.integers(0, 2**64 - 1))
 def test_an_lsn_is_read_as_it_is_written(lsn: int) -> None:
     assert parse_lsn(format_lsn(lsn)) == lsn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Literal
 
@@ -17,8 +18,15 @@ _NAME_BYTES = 63
 
 
 def default_name(pipeline: str) -> str:
-    """Return the name of a pipeline's slot and publication: lower case letters, digits and `_`, <= 63."""
-    return f"etl_{re.sub(r'[^a-z0-9_]', '_', pipeline.lower())}"[:_NAME_BYTES]
+    """Return the name of a pipeline's slot and publication: lower case letters, digits and `_`, <= 63.
+
+    A name that has to be altered for that gets a hash of what it was: another pipeline's may look alike.
+    """
+    name = f"etl_{re.sub(r'[^a-z0-9_]', '_', pipeline.lower())}"
+    if name == f"etl_{pipeline}" and len(name) <= _NAME_BYTES:
+        return name
+    digest = hashlib.sha256(pipeline.encode()).hexdigest()[:8]
+    return f"{name[: _NAME_BYTES - 9]}_{digest}"
 
 
 def _slot_name(_: object, attribute: attrs.Attribute[str | None], value: str | None) -> None:
