@@ -345,6 +345,8 @@ static int take_kept(decoder *self, span from, details *out)
     if (from.end - from.at < 1 + XID)
         return BAD_MESSAGE;
     uint8_t kind = *from.at;
+    if (kind == 'O') /* has no xid, and says nothing that matters */
+        return NEED;
     if (kind != 'R' && kind != 'Y' && was_aborted(self, be32(from.at + 1)))
         return NEED;
     if (kind == 'B' || kind == 'C')

@@ -194,6 +194,8 @@ class PlainDecoder:
     def _kept(self, payload: bytes) -> Happening | None:
         if len(payload) < 1 + 4:
             raise ValueError("no message of a transaction in progress")
+        if payload[:1] == b"O":
+            return None  # has no xid, and says nothing that matters
         aborted = int.from_bytes(payload[_XID]) in self._aborted
         if aborted and payload[:1] not in (b"R", b"Y"):
             return None
