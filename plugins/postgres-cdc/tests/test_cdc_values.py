@@ -98,6 +98,8 @@ def test_bool(parsers: Parsers, value: str) -> None:
 
 
 @given(INT64 | INT32 | st.integers(-70_000, 70_000) | st.integers())
+@example(-(2**63))
+@example(2**63)
 def test_integers_of_every_width(parsers: Parsers, value: int) -> None:
     data = str(value).encode()
     for arrow in pa.int16(), pa.int32(), pa.int64():
@@ -131,6 +133,10 @@ def test_every_float_comes_back(parsers: Parsers, value: float) -> None:
 @example(9007199254740993, 0, False)  # in the middle of two doubles
 @example(4503599627370497500, -3, False)
 @example(16777217, 0, False)  # in the middle of two floats
+@example(
+    3174977912112396474, 44, False
+)  # so near the middle that the product cut to 64 bits is below it by two
+@example(2877752373260149546, -11, False)
 def test_any_decimal_is_rounded_once(parsers: Parsers, digits: int, power: int, negative: bool) -> None:
     value = f"{'-' * negative}{digits}e{power:+03d}"
     expected = cast(value, pa.float32())
@@ -148,11 +154,17 @@ def test_the_middle_of_two_doubles_is_even_and_beside_it_is_not(
 
 
 @pytest.mark.parametrize(
-    "value", ["1e400", "-1e400", "1.8e308", "0." + "1" * 20, "1" * 49, "1e", "1e+", "1.", ".5", "-"]
+    "value", ["1e400", "-1e400", "1.8e308", "0." + "1" * 20, "1" * 20, "1" * 49, "1e", "1e+", "1.", ".5", "-"]
 )
 def test_what_is_no_float_of_postgresql_is_refused(parsers: Parsers, value: str) -> None:
     assert parsers.float64(value.encode()) is None
     assert parsers.float32(value.encode()) is None
+
+
+def test_a_float_beyond_the_largest_is_refused(parsers: Parsers) -> None:
+    assert parsers.float32(b"3.4028235e+38") == 2.0**128 - 2.0**104
+    assert parsers.float32(b"3.4028236e+38") is None
+    assert parsers.float64(b"1.7976931348623159e+308") is None
 
 
 @given(DIGITS, st.integers(1, 38), st.data())
@@ -170,10 +182,23 @@ def test_numerics(parsers: Parsers, digits: int, precision: int, data: st.DataOb
         assert parsers.decimal(value.encode(), precision, scale) == unscaled(value, precision, scale)
 
 
+def test_the_largest_of_every_precision(parsers: Parsers) -> None:
+    for precision in range(1, 39):
+        for scale in range(precision + 1):
+            nines, beyond = 10**precision - 1, 10**precision
+            for value in nines, -nines, beyond:
+                whole, part = divmod(abs(value), 10**scale)
+                printed = f"{'-' * (value < 0)}{whole}" + (f".{part:0{scale}d}" if scale else "")
+                found = parsers.decimal(printed.encode(), precision, scale)
+                assert found == (None if value == beyond else value)
+
+
 @given(DAYS.map(lambda days: "".join(civil(days))) | INFINITIES)
 @example("4714-11-24 BC")
 @example("5874897-12-31")
 @example("0001-02-29 BC")
+@example("2000-02-29")
+@example("2024-02-29")
 def test_dates(parsers: Parsers, value: str) -> None:
     assert parsers.date(value.encode()) == oracle(temporal.dates, value, pa.int32())
 
@@ -192,17 +217,60 @@ def test_timestamps(parsers: Parsers, day: tuple[str, str], micros: int, zone: s
     assert parsers.time(clock(micros).encode()) == oracle(temporal.times, clock(micros), pa.int64()) == micros
 
 
-def test_infinite_timestamps_and_times_beyond_the_day(parsers: Parsers) -> None:
+def test_infinite_timestamps(parsers: Parsers) -> None:
     for value in "infinity", "-infinity":
         assert parsers.timestamp(value.encode()) == oracle(temporal.timestamps, value, pa.int64())
         assert parsers.timestamp_tz(value.encode()) == oracle(temporal.timestamps_tz, value, pa.int64())
-    assert parsers.time(b"24:00:00") is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("2023-02-29", "1900-02-29", "2024-04-31", "2024-00-10", "2024-13-01", "2024-01-00", "2024-01-32"),
+        *("0000-01-01", "0000-01-01 BC", "024-01-01", "12345678-01-01", "9999999-01-01", "2024,01-01"),
+        *("2024-01,01", "2024-01-1", "20240101", "2024-01-01 AD", "Infinity", "infinity BC", " BC", ""),
+    ],
+)
+def test_days_that_no_calendar_has(parsers: Parsers, value: str) -> None:
+    assert parsers.date(value.encode()) is None
+    assert parsers.timestamp(f"{value} 00:00:00".encode()) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("24:00:00", "00:60:00", "00:00:60", "00;00:00", "00:00;00", "00:00", "00:00:0", "00:00:00."),
+        *("00:00:00.1234567", "00:00:00.12345678", "00:00:00.1x", "00:00:00,1", "/0:00:00", "0::00:00", ""),
+    ],
+)
+def test_times_that_no_clock_shows(parsers: Parsers, value: str) -> None:
+    assert parsers.time(value.encode()) is None
+    assert parsers.timestamp(f"2024-01-01 {value}".encode()) is None
+    assert parsers.timestamp_tz(f"2024-01-01 {value}+00".encode()) is None
+
+
+@pytest.mark.parametrize(
+    "zone", ["", "Z", "+", "+0", "+0:", "+/0", "+00:", "+00:6", "+00:60", "+00:00:60", "*00", "+00 00"]
+)
+def test_offsets_that_are_none(parsers: Parsers, zone: str) -> None:
+    assert parsers.timestamp_tz(f"2024-01-01 00:00:00{zone}".encode()) is None
 
 
 @given(st.uuids(), st.binary(max_size=70))
 def test_uuids_and_byteas(parsers: Parsers, uuid: Any, data: bytes) -> None:
     assert parsers.uuid(str(uuid).encode()) == oracle(text.uuids, str(uuid)) == uuid.bytes
     assert parsers.bytea(b"\\x" + data.hex().encode()) == oracle(text.byteas, f"\\x{data.hex()}") == data
+
+
+def test_what_is_beside_the_hexadecimal_digits_is_refused(parsers: Parsers) -> None:
+    uuid = b"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+    for byte in b"/:@G`g\x10\xb0\xe1":
+        for at in range(len(uuid)):
+            changed = uuid[:at] + bytes([byte]) + uuid[at + 1 :]
+            assert parsers.uuid(changed) is None
+            assert parsers.bytea(b"\\x" + changed.replace(b"-", b"")) is None
+    for data in b"", b"\\", b"\\x0", b"\\X00", b"/x00", b"00":
+        assert parsers.bytea(data) is None
 
 
 @given(st.binary(max_size=12) | st.tuples(st.text(), st.binary(max_size=4), st.text()))
@@ -282,6 +350,7 @@ def test_binary_dates(parsers: Parsers, days: int) -> None:
 @given(INT64)
 @example(-(2**63))
 @example(2**63 - 1)
+@example(DAY)
 @example(2**63 - 1 - EPOCH_DAYS * DAY)
 def test_binary_timestamps_and_times(parsers: Parsers, micros: int) -> None:
     end = 2**63 - 1
@@ -307,6 +376,7 @@ def sent(groups: list[int], weight: int, sign: int = 0) -> bytes:
 @example([99] + [9999] * 9, 9, 0x4000, 38, 0)
 @example([1], 0, 0, 38, 38)
 @example([1], -10, 0, 38, 38)
+@example([1], 10, 0, 38, 0)
 @example([100], -10, 0, 38, 38)
 @example([], 0, 0, 1, 0)
 def test_binary_numerics(
