@@ -27,9 +27,12 @@ def main(names: list[str]) -> None:
 
 
 def build(names: list[str], directory: Path) -> list[Path]:
-    """Build into `directory` and return the wheels that are there then."""
+    """Build into `directory` and return the wheels that are there then.
+
+    Each is built from its source distribution, so that nothing an earlier build left beside the sources gets in.
+    """
     for which in [["--package", name] for name in names] or [["--all-packages"]]:
-        uv("build", "--wheel", "--build-constraint", CONSTRAINTS, "--out-dir", directory, *which)
+        uv("build", "--build-constraint", CONSTRAINTS, "--out-dir", directory, *which)
     return sorted(directory.glob("*.whl"))
 
 
