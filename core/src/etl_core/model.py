@@ -220,7 +220,8 @@ class Batch:
     `rows` (kind ROWS) is a RecordBatch of one schema, with or without the reserved columns. Loaders are
     handed rows gathered from several such batches, as a chunked Table with all reserved columns.
     `schema`, `key` and `changes` belong to SCHEMA and SNAPSHOT_BEGIN: the stream's columns from here on
-    (without reserved columns) and how they differ from before.
+    (without reserved columns) and how they differ from before. `estimate`, of a SNAPSHOT_BEGIN, is about how
+    many rows follow, where that is known better than `StreamInfo` said.
     `position` is a JSON value the source can resume from: it covers every row of every stream yielded
     before and in this batch, except for SCHEMA, where it lies just before the change.
     `complete` says that no source transaction is open at `position`.
@@ -236,6 +237,7 @@ class Batch:
     seq: bytes | None = None
     position: Any = None
     complete: bool = True
+    estimate: int | None = None
 
     @classmethod
     def of(cls, stream: Stream, rows: pa.RecordBatch, position: Any = None, complete: bool = True) -> Batch:

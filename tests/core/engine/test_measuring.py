@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -24,8 +25,11 @@ from support.connectors import (
 
 from etl_core.config import BatchPolicy, LoadSettings
 from etl_core.engine import measuring
+from etl_core.engine.measuring import Measuring
+from etl_core.engine.observing import HubMetrics, ObserverHub
 from etl_core.engine.operations import lag
 from etl_core.engine.pipeline import Pipeline
+from etl_core.engine.scope import EngineContext, Scope
 from etl_core.errors import Cancelled, FatalError, RetryableError, StateError
 from etl_core.interfaces import Context
 from etl_core.model import Batch, Kind, Lag
@@ -263,6 +267,34 @@ def test_the_progress_of_a_snapshot_is_counted_from_its_begin() -> None:
     assert seen.facts("snapshot_started") == [{"stream": "public.orders", "estimate": 5}]
     counts = result.streams["public.orders"]
     assert (counts.phase, counts.snapshot_records, counts.snapshot_estimate) == ("changes", 4, 5)
+
+
+def test_a_snapshot_may_say_itself_how_many_rows_it_has() -> None:
+    source, seen = Snapshot(), Collector()
+    source.batches[0] = attrs.evolve(source.batches[0], estimate=4)
+    Pipeline("p", source, MemoryDestination(), observers=[("seen", seen)]).run()
+    assert seen.facts("snapshot_started") == [{"stream": "public.orders", "estimate": 4}]
+
+
+@pytest.mark.parametrize(("phase", "seconds"), [("snapshot", 2.0), ("changes", 8.0)])
+def test_the_rate_of_a_snapshot_is_taken_from_its_begin(phase: str, seconds: float, tmp_path: Path) -> None:
+    result, state, scope = PipelineResult("p"), MemoryStore(), Scope("p")
+    hub = ObserverHub("p", ())
+    made = Measuring(
+        source=ListSource([]),
+        state=state,
+        hub=hub,
+        result=result,
+        ctx=EngineContext(
+            pipeline="p", connector="source", scope=scope, hub=hub, metrics=HubMetrics(hub), spill=tmp_path
+        ),
+        fence=state.claim("p"),
+        position=lambda: None,
+    )
+    result.stream("a").phase = phase
+    made._samples.clear()
+    made._samples.extend((at, {"a": (rows, 0)}) for at, rows in [(0.0, 0), (2.0, 0), (6.0, 0), (8.0, 100)])
+    assert made._facts("a", made._since("a"))["rows_read_per_second"] == 100 / seconds
 
 
 def test_a_snapshot_that_begins_again_is_counted_again() -> None:

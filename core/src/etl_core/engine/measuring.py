@@ -103,8 +103,18 @@ class Measuring:
         before, now = self._samples[0], self._samples[-1]
         moved = [name for name in now[1] if now[1][name] != before[1].get(name, (0, 0))]
         if moved:
-            streams = {name: self._facts(name, before) for name in moved}
+            streams = {name: self._facts(name, self._since(name)) for name in moved}
             self._hub.emit("throughput", seconds=now[0] - before[0], streams=streams)
+
+    def _since(self, name: str) -> Sample:
+        """Return the sample that a stream's rates are taken from: of a snapshot none from before it began."""
+        first, *between, _ = self._samples
+        if self._result.stream(name).phase == "snapshot":
+            for sample in between:
+                if sample[1].get(name, (0, 0)) != first[1].get(name, (0, 0)):
+                    break
+                first = sample
+        return first
 
     def _facts(self, name: str, before: Sample) -> dict[str, Any]:
         """Return what is known of a stream, rates since the sample `before`."""
@@ -143,8 +153,10 @@ class Measuring:
 
     def _note(self, final: bool) -> None:
         """Keep what `status` shows: rates of the last seconds, in the `final` note those of the whole run."""
-        before = self._began if final else self._samples[0]
-        streams = {name: self._facts(name, before) for name in self._samples[-1][1]}
+        streams = {
+            name: self._facts(name, self._began if final else self._since(name))
+            for name in self._samples[-1][1]
+        }
         note = {"ended": final, "lag": self._result.lag, "streams": streams}
         if note == self._noted:
             return

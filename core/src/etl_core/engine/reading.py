@@ -192,7 +192,7 @@ class Reader:
         if batch.kind is Kind.SNAPSHOT_BEGIN and batch.stream is not None:
             self._open.add(batch.stream)
             self._begun.add(batch.stream)
-            self._count_from_here(batch.stream)
+            self._count_from_here(batch.stream, batch.estimate)
         elif batch.kind is Kind.SNAPSHOT_END and batch.stream is not None:
             self._open.discard(batch.stream)
             self._result.stream(str(batch.stream)).phase = "changes"
@@ -207,10 +207,10 @@ class Reader:
         opened = tuple(sorted(self._open))
         return Position(self._position.epoch, self._position.n + 1, value, complete, opened)
 
-    def _count_from_here(self, stream: Stream) -> None:
+    def _count_from_here(self, stream: Stream, estimate: int | None) -> None:
         counts, info = self._result.stream(str(stream)), self._streams.known.get(stream)
         counts.phase, counts.snapshot_records = "snapshot", 0
-        counts.snapshot_estimate = info.estimate if info else None
+        counts.snapshot_estimate = info.estimate if info and estimate is None else estimate
 
     def _count(self, batch: Batch) -> int:
         if batch.rows is None or batch.stream is None:
