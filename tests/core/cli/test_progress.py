@@ -40,12 +40,12 @@ def event(name: str, pipeline: str = "shop", /, **facts: Any) -> Event:
     return Event(name, pipeline, 0.0, facts)
 
 
-def drawn(board: Board) -> list[str]:
+def drawn(board: Board, width: int = 160) -> list[str]:
     from rich.console import Console
 
-    console = Console(width=160, file=None)
+    console = Console(width=width, file=None)
     with console.capture() as captured:
-        console.print(board.render())
+        console.print(board.render(width))
     return [" ".join(line.split()) for line in captured.get().splitlines()]
 
 
@@ -65,20 +65,20 @@ def test_a_board_adds_up_what_it_is_told() -> None:
     ):
         board.take(told)
     assert drawn(board) == [
-        "pipeline stream phase read written size rows/s lag, eta log kept",
-        "shop 2 rejected running 1.0 MiB, 2.5 s 28.0 MiB, reserved",
+        "shop running 2 rejected lag 1.0 MiB, 2.5 s log kept 28.0 MiB, reserved",
+        "stream phase read written size rows/s eta",
         "public.a changes 0 1 10 B 0",
         "public.orders snapshot 1,500 1,000 2.0 KiB 0",
         "next waiting",
     ]
     board.take(event("snapshot_finished", rows=5, **stream))
     board.take(event("retrying", error="x", message="y", attempt=1, wait_seconds=1))
-    assert "shop 1 retries, 2 rejected retrying 1.0 MiB, 2.5 s 28.0 MiB, reserved" in drawn(board)
+    assert "shop retrying 1 retries 2 rejected lag 1.0 MiB, 2.5 s log kept 28.0 MiB, reserved" in drawn(board)
     board.take(event("lag", **UNKNOWN))
-    assert "shop 1 retries, 2 rejected retrying unknown" in drawn(board)
+    assert "shop retrying 1 retries 2 rejected lag unknown" in drawn(board)
     board.take(event("lag", **{**LAG, "seconds": 1.0}))
     board.take(event("run_finished", status="ok"))
-    assert "shop 1 retries, 2 rejected ok 1.0 MiB, 1.0 s 28.0 MiB, reserved" in drawn(board)
+    assert "shop ok 1 retries 2 rejected lag 1.0 MiB, 1.0 s log kept 28.0 MiB, reserved" in drawn(board)
 
 
 def test_a_board_shows_how_far_a_snapshot_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,9 +93,12 @@ def test_a_board_shows_how_far_a_snapshot_is(monkeypatch: pytest.MonkeyPatch) ->
         now[0] += 1
         return line
 
-    assert read(1_000_000, 1_000_000) == "public.orders snapshot 1,000,000 / ~5,000,000 (20 %) 0 0 B 0"
+    for _ in range(4):
+        assert read(0, 0) == "public.orders snapshot 0 / ~5,000,000 (0 %) 0 0 B 0"
+    line = read(1_000_000, 1_000_000)
+    assert line == "public.orders snapshot 1,000,000 / ~5,000,000 (20 %) 0 0 B 0 4.0 s"
     line = read(400_000, 1_400_000)
-    assert line == "public.orders snapshot 1,400,000 / ~5,000,000 (28 %) 0 0 B 0 eta 9.0 s"
+    assert line == "public.orders snapshot 1,400,000 / ~5,000,000 (28 %) 0 0 B 0 5.1 s"
     line = read(3_600_001, 5_000_001)
     assert line == "public.orders snapshot 5,000,001 / ~5,000,000 (more than estimated) 0 0 B 0"
     board.take(event("snapshot_finished", stream="public.orders"))
@@ -104,6 +107,25 @@ def test_a_board_shows_how_far_a_snapshot_is(monkeypatch: pytest.MonkeyPatch) ->
         board.take(event("batch_written", stream="public.orders", rows=20_000, bytes=1, mode="append"))
         line = read(0, None)
     assert line.endswith(" 20k")
+
+
+@pytest.mark.parametrize(
+    ("width", "titles"),
+    [
+        (110, "stream phase read written size rows/s eta"),
+        (109, "stream phase read written rows/s eta"),
+        (79, "stream phase read rows/s eta"),
+    ],
+)
+def test_a_narrow_terminal_gets_fewer_columns(width: int, titles: str) -> None:
+    board = Board(["shop"])
+    stream = {"stream": "public.orders"}
+    board.take(event("snapshot_started", estimate=5_000_000, **stream))
+    board.take(event("batch_read", rows=1_500_000, bytes=9, snapshot_rows=1_500_000, **stream))
+    lines = drawn(board, width)
+    assert lines[1] == titles
+    assert "public.orders snapshot 1,500,000 / ~5,000,000 (30 %)" in lines[2]
+    assert len(lines) == 3
 
 
 def test_a_board_shows_the_streams_that_moved_last(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,9 +246,9 @@ def test_rates(number: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("rows", "estimate", "text", "left"),
     [
-        (1_234_567, 5_000_000, "1,234,567 / ~5,000,000 (24 %)", "eta 9.2 s"),
-        (0, 5, "0 / ~5 (0 %)", "eta 0.0 s"),
-        (4_999_999, 5_000_000, "4,999,999 / ~5,000,000 (99 %)", "eta 0.0 s"),
+        (1_234_567, 5_000_000, "1,234,567 / ~5,000,000 (24 %)", "9.2 s"),
+        (0, 5, "0 / ~5 (0 %)", "0.0 s"),
+        (4_999_999, 5_000_000, "4,999,999 / ~5,000,000 (99 %)", "0.0 s"),
         (5_000_000, 5_000_000, "5,000,000 / ~5,000,000 (99 %)", ""),
         (5_000_001, 5_000_000, "5,000,001 / ~5,000,000 (more than estimated)", ""),
         (7, 0, "7", ""),

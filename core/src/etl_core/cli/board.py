@@ -14,7 +14,7 @@ from etl_core.cli.figures import behind, copied, eta, kept, rate
 from etl_core.cli.output import amount, size
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group, JustifyMethod, RenderableType
 
     from etl_core.events import Event
 
@@ -25,7 +25,8 @@ _WINDOW = 5.0
 #: Streams of a pipeline that are shown: those that moved last.
 _SHOWN = 15
 
-_COLUMNS = ("pipeline", "stream", "phase", "read", "written", "size", "rows/s", "lag, eta", "log kept")
+#: The columns, and the width of the terminal from which on there is room for them.
+_COLUMNS = {"stream": 0, "phase": 0, "read": 0, "written": 80, "size": 110, "rows/s": 0, "eta": 0}
 
 
 @define
@@ -42,13 +43,17 @@ class _Line:
     samples: deque[tuple[float, int, int]] = Factory(deque)
 
     def rates(self, now: float) -> tuple[float, float]:
-        """Return rows read and written per second over the last seconds."""
+        """Return rows read and written per second over the last seconds; of a snapshot since it began."""
         self.samples.append((now, self.read, self.written))
-        while len(self.samples) > 2 and now - self.samples[0][0] > _WINDOW:
+        while len(self.samples) > 2 and (now - self.samples[0][0] > _WINDOW or self._waited()):
             self.samples.popleft()
         since, read, written = self.samples[0]
         seconds = now - since
         return ((self.read - read) / seconds, (self.written - written) / seconds) if seconds else (0.0, 0.0)
+
+    def _waited(self) -> bool:
+        """Whether the oldest sample is from before the snapshot's first rows."""
+        return self.phase == "snapshot" and self.samples[0][1:] == self.samples[1][1:]
 
 
 @define
@@ -77,20 +82,14 @@ class Board:
                 _take_of_stream(head.lines.setdefault(str(stream), _Line()), event.name, event.facts)
             _take(head, event.name, event.facts)
 
-    def render(self) -> Table:
-        """Return the table as of now."""
-        from rich.table import Table
-        from rich.text import Text
+    def render(self, width: int) -> Group:
+        """Return what to draw as of now on a terminal so many characters wide."""
+        from rich.console import Group
 
-        table = Table(box=None, pad_edge=False)
-        for number, title in enumerate(_COLUMNS):
-            table.add_column(title, justify="left" if number < 3 else "right")
         now = monotonic()
         with self._mutex:
-            for name, head in self._heads.items():
-                for row in _rows(name, head, now):
-                    table.add_row(*(Text(cell) for cell in row))
-        return table
+            parts = [_drawn(name, head, width, now) for name, head in self._heads.items()]
+        return Group(*(part for some in parts for part in some))
 
 
 def _take(head: _Head, name: str, facts: Mapping[str, Any]) -> None:
@@ -122,16 +121,45 @@ def _take_of_stream(line: _Line, name: str, facts: Mapping[str, Any]) -> None:
             line.phase = "changes"
 
 
-def _rows(name: str, head: _Head, now: float) -> Iterator[list[str]]:
-    notes = [f"{head.retries} retries"] * bool(head.retries)
-    notes += [f"{head.rejected} rejected"] * bool(head.rejected)
+def _drawn(name: str, head: _Head, width: int, now: float) -> Iterator[RenderableType]:
+    """Yield a line about a pipeline and the table of its streams."""
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    yield Text.assemble((name, "bold"), "  ", "  ".join(_facts(head)))
+    if not head.lines:
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    columns = [number for number, least in enumerate(_COLUMNS.values()) if width >= least]
+    for number in columns:
+        justify: JustifyMethod = "left" if number < 2 else "right"
+        table.add_column(list(_COLUMNS)[number], justify=justify, no_wrap=True)
+    for row in _rows(head, now):
+        table.add_row(*(Text(row[number]) for number in columns))
+    yield Padding(table, (0, 0, 0, 2))
+
+
+def _facts(head: _Head) -> Iterator[str]:
+    """Yield what there is to say about a pipeline."""
+    yield head.phase
+    if head.retries:
+        yield f"{head.retries} retries"
+    if head.rejected:
+        yield f"{head.rejected} rejected"
     lag = "unknown" if head.lag and head.lag["error"] else behind(head.lag)
-    yield [name, ", ".join(notes), head.phase, "", "", "", "", lag, kept(head.lag)]
+    if lag:
+        yield f"lag {lag}"
+    if log := kept(head.lag):
+        yield f"log kept {log}"
+
+
+def _rows(head: _Head, now: float) -> Iterator[list[str]]:
     shown = sorted(head.lines, key=lambda stream: -head.lines[stream].moved)[:_SHOWN]
     for stream in sorted(shown):
-        yield ["", stream, *_cells(head.lines[stream], now), ""]
+        yield [stream, *_cells(head.lines[stream], now)]
     if len(head.lines) > len(shown):
-        yield ["", f"and {amount(len(head.lines) - len(shown))} more", *[""] * 7]
+        yield [f"and {amount(len(head.lines) - len(shown))} more", *[""] * (len(_COLUMNS) - 1)]
 
 
 def _cells(line: _Line, now: float) -> list[str]:

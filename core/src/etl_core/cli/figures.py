@@ -60,7 +60,7 @@ def copied(rows: int, estimate: int | None) -> str:
 
 
 def eta(rows: int, estimate: int | None, per_second: float) -> str:
-    """Write how long a snapshot may still take: ``eta 9 s``; nothing where that cannot be said."""
+    """Write how long a snapshot may still take; nothing where that cannot be said."""
     if not estimate or rows >= estimate or per_second <= 0:
         return ""
-    return f"eta {span((estimate - rows) / per_second)}"
+    return span((estimate - rows) / per_second)

@@ -58,12 +58,16 @@ def _both(*takers: Callable[[Event], None]) -> Callable[[Event], None]:
 
 @contextmanager
 def _drawn(board: Board) -> Iterator[Board]:
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.live import Live
     from rich.text import Text
 
     console = Console(stderr=True)
-    with Live(get_renderable=board.render, console=console, refresh_per_second=4, transient=True):
+
+    def render() -> Group:
+        return board.render(console.width)
+
+    with Live(get_renderable=render, console=console, refresh_per_second=4, transient=True):
         write_through(lambda line: console.print(Text.from_ansi(line.rstrip("\n"))))
         try:
             yield board
@@ -122,9 +126,11 @@ def _snapshot(stream: str, facts: Mapping[str, Any]) -> str:
     rows, estimate = facts["snapshot_rows"], facts["snapshot_estimate"]
     if facts["phase"] != "snapshot" or rows is None:
         return ""
-    parts = [f"snapshot of {stream}: {copied(rows, estimate)} rows"]
-    parts.append(f"{rate(facts['rows_read_per_second'])} rows/s")
-    return ", ".join(part for part in [*parts, eta(rows, estimate, facts["rows_read_per_second"])] if part)
+    per_second = facts["rows_read_per_second"]
+    left = eta(rows, estimate, per_second)
+    return f"snapshot of {stream}: {copied(rows, estimate)} rows, {rate(per_second)} rows/s" + (
+        f", eta {left}" if left else ""
+    )
 
 
 def _lag(facts: Mapping[str, Any]) -> str:
