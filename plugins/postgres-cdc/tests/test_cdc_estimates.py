@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from cdc_harness import Harness
 
 from etl_pglib.testing import Database
 from etl_postgres_cdc import estimates as module
+from etl_postgres_cdc.estimates import estimate
+from etl_postgres_cdc.session import Session
 
 Make = Callable[..., Harness]
 
@@ -68,6 +71,9 @@ def test_a_filtered_table_has_no_estimate(pg: Database, cdc: Make) -> None:
     source = cdc("public.*", publication="chosen")
     found = {info.stream.name: info.estimate for info in source.source.streams(source.context())}
     assert found == {"t": None, "u": 0}
+    with closing(Session(source.config, source.context())) as session:
+        asked = {table.stream.name: estimate(session.catalog, table) for table in session.tables()}
+    assert asked == found
 
 
 def test_a_locked_table_is_not_waited_for(pg: Database, cdc: Make) -> None:

@@ -9,7 +9,7 @@ from etl_core import RetryableError
 from etl_postgres_cdc.catalog import Table
 from etl_postgres_cdc.client import Catalog
 
-__all__ = ["estimates"]
+__all__ = ["estimate", "estimates"]
 
 # A partitioned table has the rows of its leaves. A row takes its header, its item's pointer and its
 # columns; of those without a fixed length the planner too takes 32 bytes where nothing is known.
@@ -32,6 +32,15 @@ _LOCK_TIMEOUT = "SELECT pg_catalog.set_config('lock_timeout', %s, false)"
 #: Milliseconds to wait for a table that somebody alters, before its size is left out.
 _PATIENCE = "100"
 _LOCKED = "55P03"
+_DOING = "estimating rows"
+
+
+def estimate(catalog: Catalog, table: Table) -> int | None:
+    """Return about how many rows a table has that this pipeline keeps from being altered; None: not known."""
+    if table.row_filter:
+        return None
+    sizes = catalog.query(_SIZES.format(bytes=_SIZE), [table.oid], doing=_DOING)
+    return _summed(sizes).get(table.oid)
 
 
 def estimates(catalog: Catalog, tables: Sequence[Table]) -> dict[int, int]:
@@ -41,10 +50,13 @@ def estimates(catalog: Catalog, tables: Sequence[Table]) -> dict[int, int]:
     somebody keeps locked is not waited for: then all are estimated without their sizes, and those that
     were never analysed are left out.
     """
-    oids = [table.oid for table in tables if not table.row_filter]
+    return _summed(_measured(catalog, [table.oid for table in tables if not table.row_filter]))
+
+
+def _summed(sizes: Sequence[tuple[Any, ...]]) -> dict[int, int]:
     found: dict[int, float] = {}
     unknown = set()
-    for oid, *row in _measured(catalog, oids):
+    for oid, *row in sizes:
         rows = _rows(*row)
         if rows is None:
             unknown.add(oid)
@@ -54,16 +66,15 @@ def estimates(catalog: Catalog, tables: Sequence[Table]) -> dict[int, int]:
 
 def _measured(catalog: Catalog, oids: Sequence[int]) -> list[tuple[Any, ...]]:
     """Return a row for each table or leaf; without sizes where one of them is locked."""
-    doing = "estimating rows"
-    catalog.query(_LOCK_TIMEOUT, _PATIENCE, doing=doing)
+    catalog.query(_LOCK_TIMEOUT, _PATIENCE, doing=_DOING)
     try:
-        return catalog.query(_SIZES.format(bytes=_SIZE), oids, doing=doing)
+        return catalog.query(_SIZES.format(bytes=_SIZE), oids, doing=_DOING)
     except RetryableError as error:
         if error.facts.get("sqlstate") != _LOCKED:
             raise
-        return catalog.query(_SIZES.format(bytes="NULL"), oids, doing=doing)
+        return catalog.query(_SIZES.format(bytes="NULL"), oids, doing=_DOING)
     finally:
-        catalog.query(_LOCK_TIMEOUT, "0", doing=doing)
+        catalog.query(_LOCK_TIMEOUT, "0", doing=_DOING)
 
 
 def _rows(tuples: float, pages: float, size: float | None, block: float, width: float) -> float | None:
