@@ -29,7 +29,7 @@ def main(names: list[str]) -> None:
 def build(names: list[str], directory: Path) -> list[Path]:
     """Build into `directory` and return the wheels that are there then.
 
-    Each is built from its source distribution, so that nothing an earlier build left beside the sources gets in.
+    Each is built from its source distribution: what an earlier build left beside the sources stays out.
     """
     for which in [["--package", name] for name in names] or [["--all-packages"]]:
         uv("build", "--build-constraint", CONSTRAINTS, "--out-dir", directory, *which)
