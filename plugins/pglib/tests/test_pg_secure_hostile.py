@@ -342,6 +342,7 @@ def test_a_certificate_that_changes_between_the_two(
     [
         {"sslcompression": "1"},
         {"ssl_min_protocol_version": "TLSv1"},
+        {"ssl_min_protocol_version": ""},
         {"oauth_issuer": "https://127.0.0.1", "oauth_client_id": "x"},
         {"host": "dé", "hostaddr": "127.0.0.1"},
         {"target_session_attrs": "read-write"},

@@ -56,7 +56,7 @@ _WORDS = {
     "ssl_max_protocol_version": r"TLSv1\.[23]",
     "target_session_attrs": ".+",
 }
-#: Options whose absence shows a libpq whose rules are not known here.
+#: Options that have a value in every libpq whose rules are known here.
 _EXPECTED = ("sslmode", "sslcertmode", "channel_binding", "ssl_min_protocol_version")
 #: What a server reports that says whether `target_session_attrs` holds.
 _ATTRIBUTES = ("in_hot_standby", "default_transaction_read_only")
@@ -108,7 +108,7 @@ class Parameters:
 
 def _spoken(found: Mapping[str, bytes | None]) -> dict[str, str]:
     """Return the options that count here. Raises Unsupported for those that are not known."""
-    if any(found.get(name) is None for name in _EXPECTED):
+    if not all(found.get(name) for name in _EXPECTED):
         raise Unsupported("this version of libpq")
     options = {name: _text(value) for name, value in found.items() if value}
     for name, value in options.items():

@@ -12,8 +12,8 @@ from etl_pglib.secure.channel import Channel
 
 __all__ = ["Wire"]
 
-#: Bytes handed over by one `fill`, so that a fast server does not keep its caller for ever.
-_FILL = 4 << 20
+#: Bytes handed over, and reads made, by one `fill`: a fast server does not keep its caller for ever.
+_FILL, _READS = 4 << 20, 4096
 #: Seconds between two looks at whether to go on.
 _LOOK = 0.1
 
@@ -53,7 +53,9 @@ class Wire:
         if came:
             rest, self._rest = self._rest, bytearray()
             sink(memoryview(rest))
-        while came < _FILL:
+        for _ in range(_READS):
+            if came >= _FILL:
+                break
             try:
                 data = self.channel.pull()
             except OSError:
