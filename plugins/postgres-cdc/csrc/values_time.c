@@ -3,13 +3,13 @@
 #include "values_words.h"
 
 #define SECOND 1000000
-#define MINUTE (60 * INT64_C(1000000))
+#define MINUTE (60 * (int64_t)SECOND)
 #define HOUR (60 * MINUTE)
 #define DAY (24 * HOUR)
 #define POSTGRES_EPOCH 10957 /* 2000-01-01, in days since 1970 */
 
-#define DATE 10  /* YYYY-MM-DD: the year has 4 digits at least and 7 at most */
-#define CLOCK 8  /* HH:MM:SS */
+#define DATE 10 /* YYYY-MM-DD: the year has 4 digits at least and 7 at most */
+#define CLOCK 8 /* HH:MM:SS */
 #define DIGITS_OF_YEAR 7
 #define DIGITS_OF_SECOND 6
 
@@ -43,7 +43,8 @@ static inline bool count_days(int32_t year, uint32_t month, uint32_t day, int64_
     /* Counted from 25,000 periods of 400 years before, so that no year is negative. */
     uint32_t years = (uint32_t)year + 25000 * 400 - (month <= 2), centuries = years / 100;
     uint32_t leap_days = years / 4 - centuries + centuries / 4;
-    *out = (int64_t)(years * UINT64_C(365) + leap_days + BEFORE[month] + day) - (INT64_C(25000) * 146097 + 719469);
+    uint64_t days = years * UINT64_C(365) + leap_days + BEFORE[month] + day;
+    *out = (int64_t)days - (INT64_C(25000) * 146097 + 719469);
     return true;
 }
 
