@@ -26,8 +26,9 @@ bool read_bool(const uint8_t *s, size_t n, bool *out);
 /* A decimal integer within low..high (both included). */
 bool read_int(const uint8_t *s, size_t n, int64_t low, int64_t high, int64_t *out);
 
-/* A float, NaN, Infinity or -Infinity, rounded once, to nearest even. What is beyond the largest float is false,
- * what is below the smallest is zero. */
+/* A float, NaN, Infinity or -Infinity, rounded once, to nearest even. What is beyond the largest float is
+ * false, what is below the smallest is zero. More than 19 significant digits are
+ * false too; PostgreSQL prints 17 at most. */
 bool read_float64(const uint8_t *s, size_t n, double *out);
 bool read_float32(const uint8_t *s, size_t n, float *out);
 
@@ -38,7 +39,7 @@ bool read_decimal(const uint8_t *s, size_t n, int precision, int scale, uint8_t 
 /* Days since 1970-01-01 in the proleptic Gregorian calendar. */
 bool read_date(const uint8_t *s, size_t n, int32_t *out);
 
-/* Microseconds since 1970-01-01 (in UTC if zoned). The text of a zoned one has an offset, the other has none.
+/* Microseconds since 1970-01-01 (in UTC if zoned). The text of a zoned one has an offset, others have none.
  * A finite timestamp at or above infinity is false. */
 bool read_timestamp(const uint8_t *s, size_t n, bool zoned, int64_t *out);
 

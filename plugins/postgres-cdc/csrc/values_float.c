@@ -1,10 +1,10 @@
 /* Floating point: the float nearest to a decimal text, found with integers alone.
  *
- * The text is w * 10^q. With w shifted up to 64 bits and p, the 64 highest bits of 10^q, the true value is within
- * w * p and w * (p + 1), times a power of two. Of the product the 64 highest bits are used: shifted up and cut,
- * they are less than 3 too small, and rounding cuts 11 bits at least. So the result is sure but for about one text
- * in 700, which comes near the middle of two floats. For those, and for powers beyond the table, the C library
- * decides; its text has no point, for which locales have their own character.
+ * The text is w * 10^q. With w shifted up to 64 bits and p, the 64 highest bits of 10^q, the true value is
+ * within w * p and w * (p + 1), times a power of two. Of the product the 64 highest bits are used: shifted up
+ * and cut, they are less than 3 too small, and rounding cuts 11 bits at least. So the result is sure but for
+ * about one text in 700, which comes near the middle of two floats. For those, and for powers beyond the table,
+ * the C library decides; its text has no point, for which locales have their own character.
  */
 #include "values.h"
 #include "values_powers.h"
@@ -36,8 +36,8 @@ typedef struct {
 
 static const uint64_t SHORT_POWERS[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
 
-/* Append digits to *value, up to what is none; the value wraps around beyond 19. `n` bytes before the end may be
- * read. Returns where it stopped. */
+/* Append digits to *value, up to what is none; the value wraps around beyond 19. `n` bytes before the end may
+ * be read. Returns where it stopped. */
 static inline const uint8_t *read_run(const uint8_t *s, const uint8_t *end, size_t n, uint64_t *value) {
     while (s < end) {
         uint64_t values = load_until(s, end, n) ^ ZEROS; /* above a short word is no digit */

@@ -61,9 +61,13 @@ static inline bool join_narrow(const uint8_t *s, size_t n, const uint8_t *after,
     return true;
 }
 
-static bool join_wide(const uint8_t *s, size_t n, const uint8_t *after, size_t digits, size_t places, uint128 *out) {
+/* The same in up to 38 digits. */
+static bool join_wide(const uint8_t *s, size_t n, const uint8_t *after, size_t digits, size_t places,
+                      uint128 *out) {
     uint128 whole, part;
-    if (!read_wide(s, n, &whole) || !read_wide(after, digits, &part) || whole >= POWERS[MAX_PRECISION - places])
+    if (!read_wide(s, n, &whole) || !read_wide(after, digits, &part))
+        return false;
+    if (whole >= POWERS[MAX_PRECISION - places])
         return false;
     *out = whole * POWERS[places] + part * POWERS[places - digits];
     return true;
