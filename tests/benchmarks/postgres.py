@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 
-def main() -> None:
+def main() -> int:
     """Run the command; its modules are beside this file."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from benchmarks.speed.command import main as command
 
-    command(__doc__)
+    return command(__doc__)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,16 +13,18 @@ from benchmarks.speed.runs import Run
 from benchmarks.speed.server import running
 from rich.console import Console
 
+from etl_core import EtlError
+
 __all__ = ["main"]
 
 GROUPS = [*measurements.GROUPS, *memory.GROUPS]
 PAIRS = 11
 #: Columns of text that the table needs.
-_WIDTH = 130
+_WIDTH = 150
 
 
-def main(description: str | None, arguments: Sequence[str] | None = None) -> None:
-    """Measure what was asked for; print a table, write JSON and a picture."""
+def main(description: str | None, arguments: Sequence[str] | None = None) -> int:
+    """Measure what was asked for; print a table, write JSON and a picture. Return 1 if something failed."""
     options = _parser(description).parse_args(arguments)
     console, status = Console(width=max(_WIDTH, Console().width)), Console(stderr=True)
     if options.plot and not plot.available():
@@ -46,12 +48,19 @@ def main(description: str | None, arguments: Sequence[str] | None = None) -> Non
     report.write(options.json, facts, parts)
     if options.plot and plot.available():
         plot.draw(options.plot, parts)
+    return int(any(result.verdict == "failed" for result in parts["results"]))
 
 
 def _results(bench: Bench, wanted: Sequence[str]) -> Iterator[Result]:
     for group in GROUPS:
-        if rows := [row for row in group.rows if _is_wanted(row, wanted)]:
-            yield from group.measure(bench, rows)
+        rows = [row for row in group.rows if _is_wanted(row, wanted)]
+        done: list[Row] = []
+        try:
+            for result in group.measure(bench, rows) if rows else ():
+                done.append(result.row)
+                yield result
+        except EtlError as error:
+            yield from (Result(row, "failed", wrong=[str(error)]) for row in rows if row not in done)
 
 
 def _is_wanted(row: Row, wanted: Sequence[str]) -> bool:

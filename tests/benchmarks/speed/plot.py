@@ -15,6 +15,8 @@ __all__ = ["HOW", "available", "draw"]
 HOW = "matplotlib is not installed: uv sync --group bench (or pip install matplotlib)"
 _COLOURS = {"holds": "#2e7d32", "missed": "#c62828", "failed": "#000000", "undecided": "#f9a825"}
 _OTHER = "#1565c0"
+#: The part whose figures are costs.
+_GROWTH = "growth"
 
 
 def available() -> bool:
@@ -46,19 +48,30 @@ def _drawn(results: Sequence[Result]) -> list[Result]:
 
 
 def _panel(panel: Any, name: str, results: Sequence[Result]) -> None:
-    """Draw values as parts of their bar where they have one, so that one axis serves all units."""
+    """Draw what is measured: parts of the bar, so that one axis serves all units; else cost, or times."""
     places = range(len(results))
+    values, uppers, meaning = _drawn_values(name, results)
+    colours = [_COLOURS.get(result.verdict, _OTHER) for result in results]
+    errors = [[0.0] * len(values), [max(0.0, u - v) for u, v in zip(uppers, values, strict=True)]]
+    panel.barh(places, values, xerr=errors, color=colours, height=0.6)
+    if name != _GROWTH:
+        panel.axvline(1.0, color="black", linewidth=1)
+    panel.set_yticks(places, [_label(result) for result in results])
+    panel.invert_yaxis()
+    panel.set_xlabel(meaning)
+    panel.set_title(name)
+
+
+def _drawn_values(name: str, results: Sequence[Result]) -> tuple[list[float], list[float], str]:
+    """Return values, upper bounds and what they mean."""
+    if name == _GROWTH:
+        costs = [1e6 / result.rate if result.rate else 0.0 for result in results]
+        return costs, costs, "microseconds per row"
     scales = [result.row.bar or 1.0 for result in results]
     values = [(result.value or 0.0) / scale for result, scale in zip(results, scales, strict=True)]
     uppers = [(result.upper or result.value or 0.0) / s for result, s in zip(results, scales, strict=True)]
-    colours = [_COLOURS.get(result.verdict, _OTHER) for result in results]
-    errors = [[0.0] * len(values), [high - value for high, value in zip(uppers, values, strict=True)]]
-    panel.barh(places, values, xerr=errors, color=colours, height=0.6)
-    panel.axvline(1.0, color="black", linewidth=1)
-    panel.set_yticks(places, [_label(result) for result in results])
-    panel.invert_yaxis()
-    panel.set_xlabel("parts of the bar (lower is better)" if results[0].row.bar else "times the control")
-    panel.set_title(name)
+    barred = any(result.row.bar for result in results)
+    return values, uppers, "parts of the bar (less is better)" if barred else "times the control"
 
 
 def _label(result: Result) -> str:

@@ -21,52 +21,43 @@ from rich.table import Table
 __all__ = ["machine", "show", "write"]
 
 _STYLES = {"holds": "green", "missed": "red", "failed": "bold red", "undecided": "yellow"}
-_HEADINGS = (
-    "row",
-    "bar",
-    "median",
-    "upper 90 %",
-    "A/A ±",
-    "verdict",
-    "seconds",
-    "control",
-    "CPU s",
-    "rows/s",
-    "peak MB",
-    "pairs",
-)
 
 
 def show(title: str, results: Sequence[Result], console: Console) -> None:
     """Print a table, under which stand conditions and everything that went wrong."""
+    cells = [_cells(result) for result in results]
+    headings = [heading for heading in (cells[0] if cells else ()) if any(one[heading] for one in cells)]
     table = Table(title=title)
-    for number, heading in enumerate(_HEADINGS):
-        table.add_column(heading, justify="left" if number in (0, 5) else "right", no_wrap=True)
-    for result in results:
-        table.add_row(*_cells(result), style=_STYLES.get(result.verdict))
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in _LEFT else "right", no_wrap=True)
+    for result, one in zip(results, cells, strict=True):
+        table.add_row(*(one[heading] for heading in headings), style=_STYLES.get(result.verdict))
     console.print(table)
     for result in results:
-        console.print(
-            f"{result.row.name}: {_described(result)}", highlight=False, markup=False, soft_wrap=True
-        )
+        described = f"{result.row.name}: {_described(result)}"
+        console.print(described, highlight=False, markup=False, soft_wrap=True)
 
 
-def _cells(result: Result) -> list[str]:
+_LEFT = ("row", "verdict")
+
+
+def _cells(result: Result) -> dict[str, str]:
     unit = result.row.unit
-    return [
-        result.row.name,
-        _number(result.row.bar, unit),
-        _number(result.value, unit),
-        _number(result.upper, unit),
-        "" if result.band is None else f"{100 * result.band:.0f} %",
-        result.verdict,
-        _number(result.seconds),
-        _number(result.control_seconds),
-        _number(result.cpu),
-        "" if result.rate is None else f"{result.rate:,.0f}",
-        "" if not result.peak else f"{result.peak / 1e6:.0f}",
-        str(result.pairs),
-    ]
+    return {
+        "row": result.row.name,
+        "bar": _number(result.row.bar, unit),
+        "median": _number(result.value, unit),
+        "upper 90 %": _number(result.upper, unit),
+        "A/A \u00b1": "" if result.band is None else f"{100 * result.band:.0f} %",
+        "verdict": result.verdict.replace("-", ""),
+        "seconds": _number(result.seconds),
+        "control": _number(result.control_seconds),
+        "CPU s": _number(result.cpu),
+        "rows/s": "" if result.rate is None else f"{result.rate:,.0f}",
+        "\u00b5s/row": "" if result.rate is None else f"{1e6 / result.rate:.2f}",
+        "peak MB": "" if not result.peak else f"{result.peak / 1e6:.0f}",
+        "pairs": str(result.pairs or ""),
+    }
 
 
 def _number(value: float | None, unit: str = "") -> str:

@@ -12,7 +12,6 @@ __all__ = ["UNDECIDED", "Ratio", "neighbours", "percentile", "ratio", "self_rati
 
 #: An A/A band above this leaves a comparison undecided.
 UNDECIDED = 0.15
-_RESAMPLES = 10_000
 
 
 @frozen
@@ -46,10 +45,10 @@ def self_ratios(controls: Sequence[float]) -> list[float]:
     return neighbours(controls[1:-1], controls[:-2], controls[2:])
 
 
-def ratio(ratios: Sequence[float], seed: int = 0) -> Ratio:
+def ratio(ratios: Sequence[float], seed: int = 0, resamples: int = 10_000) -> Ratio:
     """Return median and bootstrap bounds: medians of samples drawn with replacement."""
     generator = random.Random(seed)
-    medians = sorted(median(generator.choices(ratios, k=len(ratios))) for _ in range(_RESAMPLES))
+    medians = sorted(median(generator.choices(ratios, k=len(ratios))) for _ in range(resamples))
     spread = 0.0
     if len(ratios) > 1:
         lower, _, higher = quantiles(ratios, n=4, method="inclusive")
