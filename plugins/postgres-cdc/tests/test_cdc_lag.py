@@ -52,8 +52,27 @@ def write(pg: Database, mebibytes: int) -> None:
     pg.query(f"select pg_logical_emit_message(true, 'fill', repeat('x', {mebibytes * MIB}))")
 
 
-def test_a_position_falls_behind_and_catches_up(pg: Database, cdc: Make, table: None, ctx: Any) -> None:
-    source = cdc().start()
+@pytest.fixture
+def alone(pg_private: Private) -> Database:
+    """A database on a server where nobody else writes WAL."""
+    server = pg_private()
+    database = Database("postgres", server.dsn, server)
+    database.execute("create table t (id int primary key, v text)")
+    return database
+
+
+def caught_up(source: Harness, ctx: FakeContext) -> Lag:
+    """Read to the end until nothing comes after it."""
+    end = time.monotonic() + DEADLINE
+    while (found := lag(source, ctx)).bytes != 0:
+        assert time.monotonic() < end
+        source.once(source.position, close=False)
+    return found
+
+
+def test_a_position_falls_behind_and_catches_up(alone: Database) -> None:
+    pg, ctx = alone, FakeContext("postgres")
+    source = Harness(alone.dsn, ["public.t"]).start()
     source.batch(Kind.SNAPSHOT_END)
     source.stop()
     before = lag(source, ctx)
@@ -72,13 +91,10 @@ def test_a_position_falls_behind_and_catches_up(pg: Database, cdc: Make, table: 
     assert more.seconds is not None
     assert more.bytes >= behind.bytes + 4 * MIB
     assert more.seconds > behind.seconds
-    source.once(source.position, close=False)
-    end = time.monotonic() + DEADLINE
-    while (caught := lag(source, ctx)).bytes != 0:
-        assert time.monotonic() < end
-        source.once(source.position, close=False)
+    caught = caught_up(source, ctx)
     assert caught.seconds == 0.0
     assert caught.status == "reserved"
+    source.close()
 
 
 def test_seconds_count_from_the_last_commit_that_a_position_covers(
@@ -113,22 +129,19 @@ def test_a_position_from_before_times_were_kept_has_none(
     assert measured.seconds is None
 
 
-def test_a_position_that_was_seen_at_the_end_is_as_old_as_that(
-    pg: Database, cdc: Make, table: None, ctx: Any
-) -> None:
+def test_a_position_that_was_seen_at_the_end_is_as_old_as_that(alone: Database) -> None:
     """However long ago its last commit was: nothing was committed since."""
-    source = cdc()
+    pg, ctx = alone, FakeContext("postgres")
+    source = Harness(alone.dsn, ["public.t"])
     source.once(close=False)
-    end = time.monotonic() + DEADLINE
-    while lag(source, ctx).bytes != 0:
-        assert time.monotonic() < end
-        source.once(source.position, close=False)
+    caught_up(source, ctx)
     ((seen,),) = pg.query("select (extract(epoch from clock_timestamp()) * 1000000)::bigint")
     long_ago = source.position | {"as_of": seen - 3_600_000_000}
     write(pg, 1)
     measured = lag(source, ctx, long_ago)
     assert measured.seconds is not None
     assert measured.seconds < DEADLINE
+    source.close()
 
 
 def test_without_a_position_it_is_the_slots(pg: Database, cdc: Make, table: None, ctx: Any) -> None:
