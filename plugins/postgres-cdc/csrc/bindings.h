@@ -11,6 +11,7 @@
 typedef struct {
     PyObject_HEAD
     rows rows;
+    bool busy; /* a thread decodes into them without the GIL */
 } RowsObject;
 
 extern PyType_Spec buffer_spec, rows_spec, decoder_spec, copier_spec;
@@ -28,5 +29,12 @@ PyObject *event_object(int event, const details *what);
 
 /* Read (fd, timeout in s, nap in s). */
 int read_patience(PyObject *args, int *fd, patience *how);
+
+/* Seconds as microseconds; what is not below a very long time is that time. */
+int64_t microseconds(double seconds);
+
+/* For "O&": an int as uint32_t or uint64_t; OverflowError instead of a remainder. */
+int as_uint32(PyObject *value, void *to);
+int as_uint64(PyObject *value, void *to);
 
 #endif

@@ -21,6 +21,8 @@ static int take_header(copier *self, const uint8_t **at, const uint8_t *end)
 {
     if (end - *at < HEADER || memcmp(*at, MAGIC, SIGNATURE) != 0)
         return BAD_MESSAGE;
+    if (be16(*at + SIGNATURE)) /* flags of what changes the format */
+        return BAD_MESSAGE;
     size_t extension = be32(*at + SIGNATURE + 4);
     *at += HEADER;
     if (extension > (size_t)(end - *at))
@@ -62,6 +64,7 @@ static int take_row(copier *self, const uint8_t **at, const uint8_t *end)
 /* Take the rows of one CopyData message, which never ends inside one. */
 static int take_data(copier *self, const uint8_t *at, const uint8_t *end)
 {
+    size_t size = (size_t)(end - at), before = self->target->count;
     int status = self->begun ? OK : take_header(self, &at, end);
     while (status == OK && at < end) {
         if (self->complete || end - at < 2)
@@ -73,6 +76,8 @@ static int take_data(copier *self, const uint8_t *at, const uint8_t *end)
         else
             status = count == self->target->width ? take_row(self, &at, end) : BAD_ROW;
     }
+    if (self->target->count != before)
+        self->target->bytes += size;
     return status;
 }
 
@@ -80,7 +85,6 @@ static int take_frame(copier *self, const frame *message, details *out)
 {
     switch (message->kind) {
     case 'd':
-        self->target->bytes += message->size;
         return take_data(self, message->body, message->body + message->size);
     case 'E':
         *out = (details){message->body, message->size, 0, false};
@@ -98,7 +102,7 @@ static int take_frame(copier *self, const frame *message, details *out)
     }
 }
 
-int copier_run(copier *self, details *out)
+static int next_event(copier *self, details *out)
 {
     for (;;) {
         frame message;
@@ -112,6 +116,14 @@ int copier_run(copier *self, details *out)
         if (self->target->count >= self->max_rows || self->target->bytes >= self->max_bytes)
             return FULL;
     }
+}
+
+int copier_run(copier *self, details *out)
+{
+    int event = self->failure ? self->failure : next_event(self, out);
+    if (event < 0)
+        self->failure = event;
+    return event;
 }
 
 static int run(void *self, details *out)

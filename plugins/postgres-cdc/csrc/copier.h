@@ -14,6 +14,7 @@ typedef struct {
     bool begun;     /* the header came */
     bool complete;  /* the trailer came */
     field *fields;
+    int failure;    /* the error that ended the copy; OK: none */
 } copier;
 
 int copier_init(copier *self, rows *target);

@@ -1,5 +1,7 @@
 #include "decoder.h"
 
+#include "values.h"
+
 static const int64_t EPOCH = 946684800000000; /* us from the Unix epoch to PostgreSQL's */
 
 enum {
@@ -9,6 +11,7 @@ enum {
     COMMIT_SIZE = 26,
     XID = 4,
     FIRST_ROUTES = 64,
+    LARGE = 1 << 20, /* scratch that is not kept */
 };
 
 int decoder_init(decoder *self, uint32_t epoch, size_t max_rows, size_t max_bytes)
@@ -67,6 +70,7 @@ int decoder_route(decoder *self, const route *to)
         found = find(self, to->relation);
     }
     *found = *to;
+    found->used = found->known = true;
     return OK;
 }
 
@@ -76,13 +80,11 @@ void decoder_forget(decoder *self)
     self->route_count = 0;
 }
 
-/* A relation is announced anew: its next row is to be looked at. The entry stays in its place, as others may lie
- * behind it, for a relation that there is not: oids are not 0. */
+/* A relation is announced anew: its next row is to be looked at. The entry keeps its place, as others may lie
+ * behind it, and waits there for its next route: servers announce the same tables again and again. */
 static void forget_one(decoder *self, uint32_t relation)
 {
-    route *found = find(self, relation);
-    if (found->used)
-        *found = (route){.used = true};
+    find(self, relation)->known = false;
 }
 
 /* --- tuples ------------------------------------------------------------------------------------------------ */
@@ -143,11 +145,30 @@ static int read_kind(span *from, uint8_t *out)
     return OK;
 }
 
+/* Read a tuple of which not all is used: it is text nevertheless. */
+static int read_old(span *from, size_t width, field *out)
+{
+    int status = read_tuple(from, width, out);
+    for (size_t i = 0; i < width && status == OK; i++)
+        if (out[i].data && !valid_utf8(out[i].data, out[i].size))
+            status = NOT_UTF8;
+    return status;
+}
+
 static int worse(int one, int other)
 {
     return one == OK || other == BAD_MESSAGE ? other : one;
 }
 
+static bool any_unchanged(const field *values, size_t width)
+{
+    for (size_t i = 0; i < width; i++)
+        if (values[i].unchanged)
+            return true;
+    return false;
+}
+
+/* An update that moves a row into a publication's filter comes as an insert, without what did not change. */
 static int take_insert(decoder *self, span from, rows *target, const place *at)
 {
     uint8_t kind;
@@ -156,6 +177,8 @@ static int take_insert(decoder *self, span from, rows *target, const place *at)
     int status = read_tuple(&from, target->width, self->fields);
     if (from.at != from.end)
         return BAD_MESSAGE;
+    if (status == OK && any_unchanged(self->fields, target->width))
+        return PARTIAL;
     return status == OK ? rows_insert(target, at, self->fields) : status;
 }
 
@@ -169,7 +192,7 @@ static int take_update(decoder *self, span from, rows *target, const place *at)
     first = kind;
     if (kind == 'K' || kind == 'O') {
         old = self->fields + target->width;
-        status = read_tuple(&from, target->width, old);
+        status = read_old(&from, target->width, old);
         if (status == BAD_MESSAGE || read_kind(&from, &kind) != OK)
             return BAD_MESSAGE;
     }
@@ -186,7 +209,7 @@ static int take_delete(decoder *self, span from, rows *target, const place *at)
     uint8_t kind;
     if (read_kind(&from, &kind) != OK || (kind != 'K' && kind != 'O'))
         return BAD_MESSAGE;
-    int status = read_tuple(&from, target->width, self->fields);
+    int status = read_old(&from, target->width, self->fields);
     if (from.at != from.end)
         return BAD_MESSAGE;
     return status == OK ? rows_delete(target, at, self->fields) : status;
@@ -242,7 +265,7 @@ static int take_row(decoder *self, span from, size_t size, details *out)
         return ASTRAY;
     out->number = be32(from.at + 1);
     const route *found = find(self, (uint32_t)out->number);
-    if (verdict == TAKE && (!found->used || (found->only && found->only != self->at.lsn)))
+    if (verdict == TAKE && (!found->known || (found->only && found->only != self->at.lsn)))
         return UNKNOWN;
     count_change(self, verdict);
     if (verdict == SKIP || found->target == NULL || self->at.lsn < found->snapshot)
@@ -250,13 +273,18 @@ static int take_row(decoder *self, span from, size_t size, details *out)
     return add_row(self, from, size, found->target);
 }
 
+/* Read a time of PostgreSQL as one since 1970. */
+static bool read_time_at(const uint8_t *s, int64_t *out)
+{
+    return !__builtin_add_overflow((int64_t)be64(s), EPOCH, out);
+}
+
 static int take_begin(decoder *self, span from)
 {
-    if (from.end - from.at != BEGIN_SIZE || self->open)
+    if (from.end - from.at != BEGIN_SIZE || self->open || !read_time_at(from.at + 9, &self->at.time))
         return BAD_MESSAGE;
     self->open = true;
     self->at.lsn = be64(from.at + 1);
-    self->at.time = (int64_t)be64(from.at + 9) + EPOCH;
     self->at.ordinal = 0;
     self->xid = be32(from.at + 17);
     return NEED;
@@ -269,11 +297,10 @@ bool decoder_has_much(const decoder *self)
 
 static int take_commit(decoder *self, span from)
 {
-    if (from.end - from.at != COMMIT_SIZE || !self->open)
+    if (from.end - from.at != COMMIT_SIZE || !self->open || !read_time_at(from.at + 18, &self->timestamp))
         return BAD_MESSAGE;
     self->open = self->cutting = false;
     self->end = be64(from.at + 10);
-    self->timestamp = (int64_t)be64(from.at + 18) + EPOCH;
     if (decoder_has_much(self))
         return COMMITTED;
     return self->due && monotonic_us() >= self->due ? COMMITTED : NEED;
@@ -338,13 +365,15 @@ static bool was_aborted(const decoder *self, uint32_t xid)
     return low < self->aborts && self->aborted[low] == xid;
 }
 
-/* Take a message that was kept. The xid behind its first letter says which sub-transaction it belongs to; what a
- * relation looks like holds whether or not that one was aborted. */
+/* Take a message that was kept. The xid behind its first letter says which sub-transaction it belongs to; only an
+ * origin has none. What a relation looks like holds whether or not that one was aborted. */
 static int take_kept(decoder *self, span from, details *out)
 {
+    uint8_t kind = *from.at;
+    if (kind == 'O')
+        return hand_out(from, out);
     if (from.end - from.at < 1 + XID)
         return BAD_MESSAGE;
-    uint8_t kind = *from.at;
     if (kind == 'O') /* has no xid, and says nothing that matters */
         return NEED;
     if (kind != 'R' && kind != 'Y' && was_aborted(self, be32(from.at + 1)))
@@ -397,7 +426,7 @@ static int spool(decoder *self, details *out)
     int found;
     while ((found = reader_peek(wire, end, &message)) > 0 && is_kept(&message))
         end += message.whole;
-    if (end == wire->start)
+    if (found < 0 || end == wire->start)
         return found < 0 ? found : NEED;
     *out = (details){wire->input.data + wire->start, end - wire->start, self->spooling, false};
     reader_take(wire, end - wire->start);
@@ -462,7 +491,22 @@ static int take_frame(decoder *self, const frame *message, bool kept, details *o
     }
 }
 
-int decoder_run(decoder *self, details *out)
+int decoder_end_replay(decoder *self, uint64_t end, int64_t time)
+{
+    if (!self->replaying || self->replay.start != self->replay.input.size)
+        return BAD_MESSAGE;
+    self->open = self->replaying = self->cutting = false;
+    self->end = end;
+    self->timestamp = time;
+    if (self->message.capacity > LARGE)
+        buffer_free(&self->message);
+    self->replay.start = self->replay.input.size = 0;
+    if (self->replay.input.capacity > LARGE)
+        reader_free(&self->replay);
+    return OK;
+}
+
+static int next_event(decoder *self, details *out)
 {
     reader *from = self->replaying ? &self->replay : &self->wire;
     for (;;) {
@@ -478,6 +522,14 @@ int decoder_run(decoder *self, details *out)
         if (event != NEED)
             return event;
     }
+}
+
+int decoder_run(decoder *self, details *out)
+{
+    int event = self->failure ? self->failure : next_event(self, out);
+    if (event < 0)
+        self->failure = event;
+    return event;
 }
 
 static int run(void *self, details *out)

@@ -12,7 +12,8 @@
 
 typedef struct {
     uint32_t relation;
-    bool used;
+    bool used;         /* the slot is taken, for good */
+    bool known;        /* false: the next row of the relation is to be looked at */
     rows *target;      /* NULL: changes are counted and dropped */
     uint64_t snapshot; /* changes of earlier commits are dropped too */
     uint64_t only;     /* the commit for which this holds; 0: every one */
@@ -20,6 +21,7 @@ typedef struct {
 
 typedef struct {
     uint32_t epoch;
+    int failure;   /* the error that ended the decoding; OK: none */
     reader wire;   /* what the server sends */
     reader replay; /* what was kept of a transaction that was in progress */
     bool replaying;
@@ -51,7 +53,7 @@ typedef struct {
 int decoder_init(decoder *self, uint32_t epoch, size_t max_rows, size_t max_bytes);
 void decoder_free(decoder *self);
 
-/* Decode until an event; errors are those of buffer.h. */
+/* Decode until an event; errors are those of buffer.h, and stay: a row may have been taken by half. */
 int decoder_run(decoder *self, details *out);
 
 /* Receive and decode until an event, at the latest IDLE at `how->deadline`. */
@@ -59,6 +61,9 @@ int decoder_pump(decoder *self, int fd, patience *how, details *out);
 
 /* Whether half of what a batch may hold has gathered. */
 bool decoder_has_much(const decoder *self);
+
+/* End the replay, of which all was taken. */
+int decoder_end_replay(decoder *self, uint64_t end, int64_t time);
 
 /* Say where a relation's changes go. */
 int decoder_route(decoder *self, const route *to);

@@ -1,6 +1,7 @@
 #include "pump.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -58,7 +59,7 @@ static int wait_for_more(int fd, patience *how)
         return OK;
     }
     struct pollfd ready = {fd, POLLIN, 0};
-    int found = poll(&ready, 1, (int)(left / 1000) + 1);
+    int found = poll(&ready, 1, left / 1000 < INT_MAX ? (int)(left / 1000) + 1 : INT_MAX);
     return found < 0 && errno != EINTR ? IO_ERROR : OK;
 }
 

@@ -17,6 +17,7 @@ enum event {
     ENDED,     /* the server ended the stream */
     FAILED,    /* `data` is the server's error */
     ASTRAY,    /* the transaction to go on with is not the one that came */
+    PARTIAL,   /* a new row of the relation `number` lacks a value that was not sent; taken, not added */
 };
 
 typedef struct {

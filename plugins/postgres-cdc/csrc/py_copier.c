@@ -11,21 +11,21 @@ typedef struct {
 static int init(CopierObject *self, PyObject *args, PyObject *kwargs)
 {
     PyObject *target;
-    unsigned int epoch;
-    unsigned long long lsn, ordinal;
+    uint32_t epoch;
+    uint64_t lsn, ordinal;
     Py_ssize_t skip, max_rows, max_bytes;
-    if (!PyArg_ParseTuple(args, "O!IKKnnn", rows_type, &target, &epoch, &lsn, &ordinal, &skip, &max_rows,
-                          &max_bytes))
+    if (!PyArg_ParseTuple(args, "O!O&O&O&nnn", rows_type, &target, as_uint32, &epoch, as_uint64, &lsn,
+                          as_uint64, &ordinal, &skip, &max_rows, &max_bytes))
         return -1;
     if (self->target || skip < 0 || max_rows < 1 || max_bytes < 1) {
         PyErr_SetString(PyExc_ValueError, "limits are at least 1");
         return -1;
     }
-    self->target = Py_NewRef(target);
     if (copier_init(&self->copier, &((RowsObject *)target)->rows) != OK) {
         PyErr_NoMemory();
         return -1;
     }
+    self->target = Py_NewRef(target);
     self->copier.at = (place){epoch, lsn, ordinal, 0};
     self->copier.skip = (size_t)skip;
     self->copier.max_rows = (size_t)max_rows;
@@ -51,20 +51,37 @@ static bool usable(CopierObject *self)
     return false;
 }
 
+static void set_busy(CopierObject *self, bool busy)
+{
+    self->busy = ((RowsObject *)self->target)->busy = busy;
+}
+
+/* Take the rows for this thread, which is about to go on without the GIL. */
+static bool claim(CopierObject *self)
+{
+    if (!usable(self))
+        return false;
+    if (((RowsObject *)self->target)->busy) {
+        PyErr_SetString(PyExc_RuntimeError, "the rows are in use by another thread");
+        return false;
+    }
+    set_busy(self, true);
+    return true;
+}
+
 /* pump(fd, timeout, nap) -> event */
 static PyObject *pump_socket(CopierObject *self, PyObject *args)
 {
     int fd;
     patience how;
     details what = {0};
-    if (read_patience(args, &fd, &how) < 0 || !usable(self))
+    if (read_patience(args, &fd, &how) < 0 || !claim(self))
         return NULL;
-    self->busy = true;
     int event;
     Py_BEGIN_ALLOW_THREADS
     event = copier_pump(&self->copier, fd, &how, &what);
     Py_END_ALLOW_THREADS
-    self->busy = false;
+    set_busy(self, false);
     return event < 0 ? raise_status(event) : event_object(event, &what);
 }
 
@@ -72,14 +89,13 @@ static PyObject *pump_socket(CopierObject *self, PyObject *args)
 static PyObject *run(CopierObject *self, PyObject *unused)
 {
     details what = {0};
-    if (!usable(self))
+    if (!claim(self))
         return NULL;
-    self->busy = true;
     int event;
     Py_BEGIN_ALLOW_THREADS
     event = copier_run(&self->copier, &what);
     Py_END_ALLOW_THREADS
-    self->busy = false;
+    set_busy(self, false);
     if (event == NEED)
         Py_RETURN_NONE;
     return event < 0 ? raise_status(event) : event_object(event, &what);
@@ -88,8 +104,12 @@ static PyObject *run(CopierObject *self, PyObject *unused)
 static PyObject *feed(CopierObject *self, PyObject *data)
 {
     Py_buffer view;
-    if (!usable(self) || PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
         return NULL;
+    if (!usable(self)) {
+        PyBuffer_Release(&view);
+        return NULL;
+    }
     int status = reader_feed(&self->copier.wire, view.buf, (size_t)view.len);
     PyBuffer_Release(&view);
     if (status != OK)

@@ -10,22 +10,20 @@ typedef struct {
 
 static int init(DecoderObject *self, PyObject *args, PyObject *kwargs)
 {
-    unsigned int epoch;
+    uint32_t epoch;
     Py_ssize_t max_rows, max_bytes;
-    if (!PyArg_ParseTuple(args, "Inn", &epoch, &max_rows, &max_bytes))
+    if (!PyArg_ParseTuple(args, "O&nn", as_uint32, &epoch, &max_rows, &max_bytes))
         return -1;
     if (self->targets || max_rows < 1 || max_bytes < 1) {
         PyErr_SetString(PyExc_ValueError, "limits are at least 1");
         return -1;
     }
-    self->targets = PyDict_New();
-    if (self->targets == NULL)
-        return -1;
     if (decoder_init(&self->decoder, epoch, (size_t)max_rows, (size_t)max_bytes) != OK) {
         PyErr_NoMemory();
         return -1;
     }
-    return 0;
+    self->targets = PyDict_New();
+    return self->targets ? 0 : -1;
 }
 
 static void dealloc(DecoderObject *self)
@@ -47,20 +45,53 @@ static bool usable(DecoderObject *self)
     return false;
 }
 
+/* Whether some table that changes go to is in use by another thread. */
+static bool target_busy(DecoderObject *self)
+{
+    Py_ssize_t at = 0;
+    PyObject *relation, *target;
+    while (PyDict_Next(self->targets, &at, &relation, &target))
+        if (target != Py_None && ((RowsObject *)target)->busy)
+            return true;
+    return false;
+}
+
+static void set_busy(DecoderObject *self, bool busy)
+{
+    Py_ssize_t at = 0;
+    PyObject *relation, *target;
+    self->busy = busy;
+    while (PyDict_Next(self->targets, &at, &relation, &target))
+        if (target != Py_None)
+            ((RowsObject *)target)->busy = busy;
+}
+
+/* Take all tables for this thread, which is about to go on without the GIL. */
+static bool claim(DecoderObject *self)
+{
+    if (!usable(self))
+        return false;
+    if (target_busy(self)) {
+        PyErr_SetString(PyExc_RuntimeError, "the rows are in use by another thread");
+        return false;
+    }
+    set_busy(self, true);
+    return true;
+}
+
 /* pump(fd, timeout, nap) -> event */
 static PyObject *pump_socket(DecoderObject *self, PyObject *args)
 {
     int fd;
     patience how;
     details what = {0};
-    if (read_patience(args, &fd, &how) < 0 || !usable(self))
+    if (read_patience(args, &fd, &how) < 0 || !claim(self))
         return NULL;
-    self->busy = true;
     int event;
     Py_BEGIN_ALLOW_THREADS
     event = decoder_pump(&self->decoder, fd, &how, &what);
     Py_END_ALLOW_THREADS
-    self->busy = false;
+    set_busy(self, false);
     return event < 0 ? raise_status(event) : event_object(event, &what);
 }
 
@@ -68,14 +99,13 @@ static PyObject *pump_socket(DecoderObject *self, PyObject *args)
 static PyObject *run(DecoderObject *self, PyObject *unused)
 {
     details what = {0};
-    if (!usable(self))
+    if (!claim(self))
         return NULL;
-    self->busy = true;
     int event;
     Py_BEGIN_ALLOW_THREADS
     event = decoder_run(&self->decoder, &what);
     Py_END_ALLOW_THREADS
-    self->busy = false;
+    set_busy(self, false);
     if (event == NEED)
         Py_RETURN_NONE;
     return event < 0 ? raise_status(event) : event_object(event, &what);
@@ -85,8 +115,12 @@ static PyObject *run(DecoderObject *self, PyObject *unused)
 static PyObject *feed(DecoderObject *self, PyObject *data)
 {
     Py_buffer view;
-    if (!usable(self) || PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
         return NULL;
+    if (!usable(self)) {
+        PyBuffer_Release(&view);
+        return NULL;
+    }
     decoder *inner = &self->decoder;
     reader *to = inner->replaying ? &inner->replay : &inner->wire;
     int status = reader_feed(to, view.buf, (size_t)view.len);
@@ -99,19 +133,19 @@ static PyObject *feed(DecoderObject *self, PyObject *data)
 /* route(relation, rows or None, snapshot, only) */
 static PyObject *route_changes(DecoderObject *self, PyObject *args)
 {
-    unsigned int relation;
-    unsigned long long snapshot, only;
+    uint32_t relation;
+    uint64_t snapshot, only;
     PyObject *target;
-    if (!PyArg_ParseTuple(args, "IOKK", &relation, &target, &snapshot, &only) || !usable(self))
+    if (!PyArg_ParseTuple(args, "O&OO&O&", as_uint32, &relation, &target, as_uint64, &snapshot, as_uint64,
+                          &only) || !usable(self))
         return NULL;
-    int known = target == Py_None ? 1 : PyObject_IsInstance(target, (PyObject *)rows_type);
-    if (known <= 0) {
-        if (known == 0)
-            PyErr_SetString(PyExc_TypeError, "a route leads to Rows or None");
+    if (target != Py_None && !PyObject_TypeCheck(target, rows_type)) {
+        PyErr_SetString(PyExc_TypeError, "a route leads to Rows or None");
         return NULL;
     }
     rows *to = target == Py_None ? NULL : &((RowsObject *)target)->rows;
-    int status = decoder_route(&self->decoder, &(route){relation, true, to, snapshot, only});
+    int status = decoder_route(&self->decoder, &(route){.relation = relation, .target = to, .snapshot = snapshot,
+                                                        .only = only});
     if (status != OK)
         return raise_status(status);
     PyObject *key = PyLong_FromUnsignedLong(relation);
@@ -136,8 +170,8 @@ static PyObject *forget(DecoderObject *self, PyObject *unused)
 /* skip(lsn, ordinal): leave out the first changes of that transaction. */
 static PyObject *skip(DecoderObject *self, PyObject *args)
 {
-    unsigned long long lsn, ordinal;
-    if (!PyArg_ParseTuple(args, "KK", &lsn, &ordinal) || !usable(self))
+    uint64_t lsn, ordinal;
+    if (!PyArg_ParseTuple(args, "O&O&", as_uint64, &lsn, as_uint64, &ordinal) || !usable(self))
         return NULL;
     self->decoder.cutting = true;
     self->decoder.cut_lsn = lsn;
@@ -151,24 +185,33 @@ static PyObject *release_rows(DecoderObject *self, PyObject *args)
     Py_ssize_t count, bytes;
     if (!PyArg_ParseTuple(args, "nn", &count, &bytes) || !usable(self))
         return NULL;
-    self->decoder.rows -= (size_t)count;
-    self->decoder.bytes -= (size_t)bytes;
+    decoder *inner = &self->decoder;
+    if (count < 0 || bytes < 0 || (size_t)count > inner->rows || (size_t)bytes > inner->bytes) {
+        PyErr_SetString(PyExc_ValueError, "more than was gathered");
+        return NULL;
+    }
+    inner->rows -= (size_t)count;
+    inner->bytes -= (size_t)bytes;
     Py_RETURN_NONE;
 }
 
 /* begin(lsn, time, xid, aborted): replay a transaction that committed; `feed` takes what was kept of it. */
 static PyObject *begin(DecoderObject *self, PyObject *args)
 {
-    unsigned long long lsn;
+    uint64_t lsn;
     long long time;
-    unsigned int xid;
+    uint32_t xid;
     PyObject *aborted;
-    if (!PyArg_ParseTuple(args, "KLIS", &lsn, &time, &xid, &aborted) || !usable(self))
+    if (!PyArg_ParseTuple(args, "O&LO&S", as_uint64, &lsn, &time, as_uint32, &xid, &aborted) || !usable(self))
         return NULL;
     char *xids;
     Py_ssize_t size;
     if (PyBytes_AsStringAndSize(aborted, &xids, &size) < 0)
         return NULL;
+    if (size % (Py_ssize_t)sizeof(uint32_t)) {
+        PyErr_SetString(PyExc_ValueError, "no list of sub-transactions");
+        return NULL;
+    }
     decoder *inner = &self->decoder;
     if (inner->open || inner->replaying)
         return raise_status(BAD_MESSAGE);
@@ -186,16 +229,13 @@ static PyObject *begin(DecoderObject *self, PyObject *args)
 /* commit(end, time): the replay is complete. */
 static PyObject *commit(DecoderObject *self, PyObject *args)
 {
-    unsigned long long end;
+    uint64_t end;
     long long time;
-    if (!PyArg_ParseTuple(args, "KL", &end, &time) || !usable(self))
+    if (!PyArg_ParseTuple(args, "O&L", as_uint64, &end, &time) || !usable(self))
         return NULL;
-    decoder *inner = &self->decoder;
-    if (!inner->replaying || inner->replay.start != inner->replay.input.size)
-        return raise_status(BAD_MESSAGE);
-    inner->open = inner->replaying = inner->cutting = false;
-    inner->end = end;
-    inner->timestamp = time;
+    int status = decoder_end_replay(&self->decoder, end, time);
+    if (status != OK)
+        return raise_status(status);
     Py_RETURN_NONE;
 }
 
@@ -257,9 +297,9 @@ static PyObject *get_much(DecoderObject *self, void *unused)
 static int set_due(DecoderObject *self, PyObject *value, void *unused)
 {
     double due = value ? PyFloat_AsDouble(value) : 0;
-    if (PyErr_Occurred())
+    if (PyErr_Occurred() || !usable(self))
         return -1;
-    self->decoder.due = (int64_t)(due * 1e6);
+    self->decoder.due = microseconds(due);
     return 0;
 }
 

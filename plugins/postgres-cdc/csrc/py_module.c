@@ -16,9 +16,37 @@ PyObject *raise_status(int status)
     case IO_ERROR:
         return PyErr_SetFromErrno(PyExc_OSError);
     default:
-        PyErr_SetObject(wire_error, PyLong_FromLong(status));
+        PyErr_Format(wire_error, "what came cannot be read (%d)", status);
         return NULL;
     }
+}
+
+int as_uint64(PyObject *value, void *to)
+{
+    unsigned long long number = PyLong_AsUnsignedLongLong(value);
+    if (number == (unsigned long long)-1 && PyErr_Occurred())
+        return 0;
+    *(uint64_t *)to = number;
+    return 1;
+}
+
+int as_uint32(PyObject *value, void *to)
+{
+    uint64_t number;
+    if (!as_uint64(value, &number))
+        return 0;
+    if (number > UINT32_MAX) {
+        PyErr_SetString(PyExc_OverflowError, "more than 32 bits");
+        return 0;
+    }
+    *(uint32_t *)to = (uint32_t)number;
+    return 1;
+}
+
+int64_t microseconds(double seconds)
+{
+    const double longest = 1e12;
+    return seconds < longest ? seconds > 0 ? (int64_t)(seconds * 1e6) : 0 : (int64_t)(longest * 1e6);
 }
 
 PyObject *event_object(int event, const details *what)
@@ -28,7 +56,7 @@ PyObject *event_object(int event, const details *what)
                               : Py_NewRef(Py_None);
     if (data == NULL)
         return NULL;
-    bool has_number = event == UNKNOWN || event == KEEPALIVE || event == SPOOL;
+    bool has_number = event == UNKNOWN || event == PARTIAL || event == KEEPALIVE || event == SPOOL;
     unsigned long long number = has_number ? what->number : 0;
     return Py_BuildValue("(iKNO)", event, number, data, what->flag ? Py_True : Py_False);
 }
@@ -38,7 +66,7 @@ int read_patience(PyObject *args, int *fd, patience *how)
     double timeout, nap;
     if (!PyArg_ParseTuple(args, "idd", fd, &timeout, &nap))
         return -1;
-    *how = (patience){monotonic_us() + (int64_t)(timeout * 1e6), (int64_t)(nap * 1e6), 0, false};
+    *how = (patience){monotonic_us() + microseconds(timeout), microseconds(nap), 0, false};
     return 0;
 }
 

@@ -12,6 +12,15 @@ static int set_up(column *self, uint8_t form, uint8_t precision, uint8_t scale)
     return 0;
 }
 
+static int set_up_all(rows *self, const unsigned char *forms, const unsigned char *precisions,
+                      const unsigned char *scales)
+{
+    for (size_t i = 0; i < self->width; i++)
+        if (set_up(&self->columns[i], forms[i], precisions[i], scales[i]) < 0)
+            return -1;
+    return 0;
+}
+
 static int set_key(rows *self, const unsigned char *forms, const unsigned char *precisions,
                    const unsigned char *scales, PyObject *key)
 {
@@ -44,14 +53,22 @@ static int init(RowsObject *self, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_ValueError, "columns need a form, a precision and a scale each, once");
         return -1;
     }
-    if (rows_init(&self->rows, (size_t)width, (size_t)PyTuple_Size(key)) != OK) {
+    rows made;
+    int status = 0;
+    if (rows_init(&made, (size_t)width, (size_t)PyTuple_Size(key)) != OK) {
         PyErr_NoMemory();
+        status = -1;
+    }
+    if (status == 0)
+        status = set_up_all(&made, forms, precisions, scales);
+    if (status == 0)
+        status = set_key(&made, forms, precisions, scales, key);
+    if (status < 0) {
+        rows_free(&made);
         return -1;
     }
-    for (Py_ssize_t i = 0; i < width; i++)
-        if (set_up(&self->rows.columns[i], forms[i], precisions[i], scales[i]) < 0)
-            return -1;
-    return set_key(&self->rows, forms, precisions, scales, key);
+    self->rows = made;
+    return 0;
 }
 
 static void dealloc(RowsObject *self)
@@ -149,6 +166,13 @@ static PyObject *take(RowsObject *object, PyObject *unused)
 {
     rows *self = &object->rows;
     size_t count = self->count;
+    if (object->busy) {
+        PyErr_SetString(PyExc_RuntimeError, "the rows are in use by another thread");
+        return NULL;
+    }
+    if (self->broken)
+        return raise_status(BAD_ROW);
+    self->broken = true; /* until all of it is handed over */
     PyObject *unchanged = take_unchanged(self);
     PyObject *moves = unchanged ? take_moves(self) : NULL;
     PyObject *columns = moves ? take_columns(self->columns, self->width) : NULL;
@@ -162,6 +186,7 @@ static PyObject *take(RowsObject *object, PyObject *unused)
                                   buffer_object(&self->ops), buffer_object(&self->seqs),
                                   optional(&self->times, timeless), unchanged, moves);
     self->count = self->bytes = 0;
+    self->broken = out == NULL;
     return out;
 }
 

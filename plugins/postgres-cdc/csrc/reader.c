@@ -5,21 +5,29 @@ enum {
     LENGTH = 4,
     LARGEST = 1 << 30, /* PostgreSQL's own limit of a message, and some */
     SLACK = 1 << 20,
-    LARGE = 8 << 20,   /* not kept once it is empty */
+    LARGE = 8 << 20,   /* not kept for less than a quarter of it */
 };
+
+/* Give back what a large message needed. */
+static void shrink(buffer *input)
+{
+    uint8_t *data = realloc(input->data, LARGE);
+    if (data) {
+        input->data = data;
+        input->capacity = LARGE;
+    }
+}
 
 /* Give up what was taken. */
 static void compact(reader *self)
 {
     buffer *input = &self->input;
-    if (self->start == input->size) {
-        self->start = input->size = 0;
-        if (input->capacity > LARGE)
-            buffer_free(input);
-    } else if (self->start > input->size / 2) {
+    if (self->start > input->size / 2) {
         input->size -= self->start;
         memmove(input->data, input->data + self->start, input->size);
         self->start = 0;
+        if (input->capacity > LARGE && input->size < LARGE / 4)
+            shrink(input);
     }
 }
 

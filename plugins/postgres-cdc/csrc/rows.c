@@ -80,24 +80,36 @@ static int append_text(column *to, const field *value)
     return value->data ? column_text(to, value->data, value->size) : column_null(to);
 }
 
-static int end_row(rows *self, const place *at, char op)
+/* A copied row has no time, and is not among changes. */
+static int append_time(rows *self, const place *at, char op)
 {
-    int status = append_seq(self, at);
+    if (self->times.size != (op == 'r' ? 0 : self->count * sizeof at->time))
+        return BAD_ROW;
+    return op == 'r' ? OK : buffer_append(&self->times, &at->time, sizeof at->time);
+}
+
+/* Complete a row whose columns came to `status`. */
+static int end_row(rows *self, const place *at, char op, int status)
+{
     if (status == OK)
-        status = buffer_append(&self->times, &at->time, sizeof at->time);
+        status = append_seq(self, at);
+    if (status == OK)
+        status = append_time(self, at, op);
     if (status == OK)
         status = buffer_append(&self->ops, &op, 1);
     if (status == OK)
         self->count++;
+    else
+        self->broken = true;
     return status;
 }
 
 int rows_insert(rows *self, const place *at, const field *fresh)
 {
-    int status = OK;
+    int status = self->broken ? BAD_ROW : OK;
     for (size_t i = 0; i < self->width && status == OK; i++)
         status = append_text(&self->columns[i], &fresh[i]);
-    return status == OK ? end_row(self, at, 'i') : status;
+    return end_row(self, at, 'i', status);
 }
 
 static bool same(const field *a, const field *b)
@@ -132,8 +144,8 @@ static int note_move(rows *self, const field *old)
 
 int rows_update(rows *self, const place *at, const field *old, bool full, field *fresh)
 {
-    int status = OK;
-    if (old) {
+    int status = self->broken ? BAD_ROW : OK;
+    if (old && status == OK) {
         for (size_t i = 0; full && i < self->width; i++)
             if (fresh[i].unchanged)
                 fresh[i] = old[i];
@@ -147,36 +159,29 @@ int rows_update(rows *self, const place *at, const field *old, bool full, field 
         status = append_text(&self->columns[i], &fresh[i]);
     if (status == OK)
         status = note_unchanged(self, fresh);
-    return status == OK ? end_row(self, at, 'u') : status;
+    return end_row(self, at, 'u', status);
 }
 
 /* A deleted row is its key, or all that was sent where there is none. */
 int rows_delete(rows *self, const place *at, const field *old)
 {
-    int status = OK;
+    int status = self->broken ? BAD_ROW : OK;
     for (size_t i = 0; i < self->width && status == OK; i++) {
         bool sent = self->keys == 0;
         for (size_t k = 0; k < self->keys && !sent; k++)
             sent = self->key[k] == i;
         status = sent ? append_text(&self->columns[i], &old[i]) : column_null(&self->columns[i]);
     }
-    return status == OK ? end_row(self, at, 'd') : status;
+    return end_row(self, at, 'd', status);
 }
 
 int rows_read(rows *self, const place *at, const field *values)
 {
-    int status = OK;
+    int status = self->broken ? BAD_ROW : OK;
     for (size_t i = 0; i < self->width && status == OK; i++) {
         const field *value = &values[i];
         column *to = &self->columns[i];
         status = value->data ? column_binary(to, value->data, value->size) : column_null(to);
     }
-    if (status == OK)
-        status = append_seq(self, at);
-    char op = 'r';
-    if (status == OK)
-        status = buffer_append(&self->ops, &op, 1);
-    if (status == OK)
-        self->count++;
-    return status;
+    return end_row(self, at, 'r', status);
 }

@@ -28,6 +28,7 @@ typedef struct {
     uint32_t *key; /* which columns are the key, in its order */
     size_t count;
     size_t bytes;  /* of the messages that the rows came in */
+    bool broken;   /* some columns have more rows than others: an error came in the middle of one */
     buffer ops;    /* one letter per row */
     buffer seqs;
     buffer times;  /* int64; empty in a snapshot */
@@ -43,7 +44,7 @@ typedef struct {
 int rows_init(rows *self, size_t width, size_t keys);
 void rows_free(rows *self);
 
-/* Append a change. `old` is NULL or the replica identity that was sent, `full`: all columns of it. */
+/* Append a change. After an error nothing more is taken. `old` is NULL or the replica identity that was sent, `full`: all columns of it. */
 int rows_insert(rows *self, const place *at, const field *fresh);
 int rows_update(rows *self, const place *at, const field *old, bool full, field *fresh);
 int rows_delete(rows *self, const place *at, const field *old);

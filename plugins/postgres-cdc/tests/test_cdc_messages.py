@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 from contextlib import suppress
 
 import pyarrow as pa
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from wire_messages import encode, in_progress
 
 from etl_core import COMMIT_TS, OLD_KEY, OP, SEQ, FatalError, pack_seq
 from etl_core import UNCHANGED as UNCHANGED_COLUMN
@@ -33,82 +33,22 @@ from etl_postgres_cdc.pgoutput import (
     Truncate,
     Type,
     Update,
-    Values,
     parse,
 )
-from etl_postgres_cdc.rows import Rows
+from etl_postgres_cdc.rows import EPOCH, Rows
 
 TEXTS = st.text(max_size=20).filter(lambda text: "\0" not in text)
 OIDS = st.integers(0, 2**32 - 1)
 LSNS = st.integers(0, 2**63 - 1)
+#: Those that are also microseconds since 1970.
+TIMES = st.integers(-(2**63), 2**63 - 1 - EPOCH)
 VALUES = st.lists(st.none() | TEXTS | st.just(UNCHANGED), max_size=5)
-
-
-def name(text: str) -> bytes:
-    return text.encode() + b"\0"
-
-
-def row(values: Values) -> bytes:
-    parts = [struct.pack(">h", len(values))]
-    for value in values:
-        if isinstance(value, str):
-            data = value.encode()
-            parts.append(b"t" + struct.pack(">i", len(data)) + data)
-        else:
-            parts.append(b"n" if value is None else b"u")
-    return b"".join(parts)
-
-
-def encode(message: Message) -> bytes:  # noqa: C901 - one case per message
-    """Write a message as the server does."""
-    match message:
-        case Begin(lsn, timestamp, xid):
-            return b"B" + struct.pack(">qqI", lsn, timestamp, xid)
-        case Commit(lsn, end, timestamp):
-            return b"C\0" + struct.pack(">qqq", lsn, end, timestamp)
-        case Origin(lsn, text):
-            return b"O" + struct.pack(">q", lsn) + name(text)
-        case Relation(relation, namespace, text, identity, columns):
-            head = b"R" + struct.pack(">I", relation) + name(namespace) + name(text) + identity.encode()
-            return (
-                head
-                + struct.pack(">H", len(columns))
-                + b"".join(
-                    bytes([key]) + name(column) + struct.pack(">Ii", oid, typmod)
-                    for key, column, oid, typmod in columns
-                )
-            )
-        case Type(oid, namespace, text):
-            return b"Y" + struct.pack(">I", oid) + name(namespace) + name(text)
-        case Insert(relation, new):
-            return b"I" + struct.pack(">I", relation) + b"N" + row(new)
-        case Update(relation, old, full, new):
-            before = b"" if old is None else (b"O" if full else b"K") + row(old)
-            return b"U" + struct.pack(">I", relation) + before + b"N" + row(new)
-        case Delete(relation, old, full):
-            return b"D" + struct.pack(">I", relation) + (b"O" if full else b"K") + row(old)
-        case Truncate(relations, options):
-            return (
-                b"T"
-                + struct.pack(">iB", len(relations), options)
-                + struct.pack(f">{len(relations)}I", *relations)
-            )
-        case Logical(lsn, prefix, content):
-            return b"M\0" + struct.pack(">q", lsn) + name(prefix) + struct.pack(">I", len(content)) + content
-        case StreamStart(xid, first):
-            return b"S" + struct.pack(">IB", xid, first)
-        case StreamStop():
-            return b"E"
-        case StreamCommit(xid, lsn, end, timestamp):
-            return b"c" + struct.pack(">IBQQq", xid, 0, lsn, end, timestamp)
-        case StreamAbort(xid, subxid):
-            return b"A" + struct.pack(">II", xid, subxid)
 
 
 COLUMNS = st.builds(RelationColumn, st.booleans(), TEXTS, OIDS, st.integers(-1, 2**31 - 1))
 MESSAGES = st.one_of(
-    st.builds(Begin, LSNS, st.integers(-(2**63), 2**63 - 1), OIDS),
-    st.builds(Commit, LSNS, LSNS, LSNS),
+    st.builds(Begin, LSNS, TIMES, OIDS),
+    st.builds(Commit, LSNS, LSNS, TIMES),
     st.builds(Origin, LSNS, TEXTS),
     st.builds(
         Relation, OIDS, TEXTS, TEXTS, st.sampled_from("dnfi"), st.lists(COLUMNS, max_size=4).map(tuple)
@@ -122,7 +62,7 @@ MESSAGES = st.one_of(
     st.builds(Logical, LSNS, TEXTS, st.binary(max_size=20)),
     st.builds(StreamStart, OIDS, st.booleans()),
     st.builds(StreamStop),
-    st.builds(StreamCommit, OIDS, LSNS, LSNS, LSNS),
+    st.builds(StreamCommit, OIDS, LSNS, LSNS, TIMES),
     st.builds(StreamAbort, OIDS, OIDS),
 )
 
@@ -151,6 +91,19 @@ def test_a_corrupt_message_is_read_or_refused(message: Message, data: st.DataObj
     encoded[data.draw(st.integers(0, len(encoded) - 1))] = data.draw(st.integers(0, 255))
     with suppress(FatalError):
         parse(bytes(encoded))
+
+
+@pytest.mark.parametrize(
+    "message", [Begin(1, 2**63 - EPOCH, 1), Commit(1, 1, 2**63 - 1), StreamCommit(1, 1, 1, 2**62 * 2 - 1)]
+)
+def test_a_time_that_arrow_has_not_is_refused(message: Message) -> None:
+    with pytest.raises(FatalError):
+        parse(encode(message))
+
+
+def test_only_origins_have_no_number_inside_a_transaction_in_progress() -> None:
+    assert in_progress(7, Origin(1, "o")) == encode(Origin(1, "o"))
+    assert in_progress(7, Truncate((), 0)) == b"T\0\0\0\7" + encode(Truncate((), 0))[1:]
 
 
 def test_an_unknown_message_is_refused_and_not_shown() -> None:

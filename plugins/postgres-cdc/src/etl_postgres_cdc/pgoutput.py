@@ -181,13 +181,14 @@ Message = (
 )
 
 
-_BEGIN = struct.Struct(">qqi")
-_COMMIT = struct.Struct(">xqqq")
+_BEGIN = struct.Struct(">QqI")
+_COMMIT = struct.Struct(">xQQq")
 _LOGICAL = struct.Struct(">xq")
-_I16 = struct.Struct(">h")
+_U16 = struct.Struct(">H")
 _I32 = struct.Struct(">i")
 _I64 = struct.Struct(">q")
 _U32 = struct.Struct(">I")
+_LATEST = 2**63 - 1 - 946_684_800_000_000
 _COLUMN = struct.Struct(">Ii")
 _RELATION = struct.Struct(">cH")
 _TRUNCATE = struct.Struct(">iB")
@@ -214,11 +215,12 @@ def parse(data: bytes) -> Message:
 
 def _begin(data: bytes) -> tuple[Begin, int]:
     lsn, timestamp, xid = _BEGIN.unpack_from(data, 1)
-    return Begin(lsn, timestamp, xid & 0xFFFFFFFF), 1 + _BEGIN.size
+    return Begin(lsn, _time(timestamp), xid), 1 + _BEGIN.size
 
 
 def _commit(data: bytes) -> tuple[Commit, int]:
-    return Commit(*_COMMIT.unpack_from(data, 1)), 1 + _COMMIT.size
+    lsn, end, timestamp = _COMMIT.unpack_from(data, 1)
+    return Commit(lsn, end, _time(timestamp)), 1 + _COMMIT.size
 
 
 def _origin(data: bytes) -> tuple[Origin, int]:
@@ -293,11 +295,19 @@ def _stream_stop(data: bytes) -> tuple[StreamStop, int]:
 
 
 def _stream_commit(data: bytes) -> tuple[StreamCommit, int]:
-    return StreamCommit(*_STREAM_COMMIT.unpack_from(data, 1)), 1 + _STREAM_COMMIT.size
+    xid, lsn, end, timestamp = _STREAM_COMMIT.unpack_from(data, 1)
+    return StreamCommit(xid, lsn, end, _time(timestamp)), 1 + _STREAM_COMMIT.size
 
 
 def _stream_abort(data: bytes) -> tuple[StreamAbort, int]:
     return StreamAbort(*_STREAM_ABORT.unpack_from(data, 1)), 1 + _STREAM_ABORT.size
+
+
+def _time(micros: int) -> int:
+    """Return a time since 2000 that can also be one since 1970."""
+    if micros > _LATEST:
+        raise ValueError("no time")
+    return micros
 
 
 def _relid(data: bytes, at: int) -> int:
@@ -315,7 +325,7 @@ def _string(data: bytes, at: int) -> tuple[str, int]:
 
 
 def _tuple(data: bytes, at: int) -> tuple[Values, int]:
-    (count,) = _I16.unpack_from(data, at)
+    (count,) = _U16.unpack_from(data, at)
     at += 2
     values: Values = []
     for _ in range(count):

@@ -16,7 +16,16 @@ from attrs import define, frozen
 from etl_core import FatalError, pack_seq
 from etl_postgres_cdc import pgoutput
 from etl_postgres_cdc.events import Event, Happening
-from etl_postgres_cdc.pgoutput import Begin, Commit, Delete, Insert, Message, StreamStart, Update
+from etl_postgres_cdc.pgoutput import (
+    UNCHANGED,
+    Begin,
+    Commit,
+    Delete,
+    Insert,
+    Message,
+    StreamStart,
+    Update,
+)
 from etl_postgres_cdc.rows import EPOCH, Rows
 
 __all__ = ["PlainDecoder"]
@@ -28,6 +37,8 @@ _KEEPALIVE = struct.Struct(">xQQB")
 _LENGTH = struct.Struct(">I")
 _LARGEST = (1 << 30) + (1 << 20)
 _ROOM = 256 << 10
+#: Milliseconds that `poll` can wait.
+_LONGEST = (1 << 31) - 1
 
 
 @frozen
@@ -101,7 +112,7 @@ class PlainDecoder:
             left = deadline - time.monotonic()
             if left <= 0:
                 return Event.IDLE, 0, None, came
-            if select.select([fd], [], [], left)[0]:
+            if _readable(fd, left):
                 data = os.read(fd, _ROOM)
                 if not data:
                     raise EOFError
@@ -134,6 +145,8 @@ class PlainDecoder:
         self._cut = (lsn, ordinal)
 
     def release(self, rows: int, size: int) -> None:
+        if not (0 <= rows <= self.rows and 0 <= size <= self.size):
+            raise ValueError("more than was gathered")
         self.rows -= rows
         self.size -= size
 
@@ -192,6 +205,8 @@ class PlainDecoder:
         return self._kept(payload) if self._replaying else self._payload(payload)
 
     def _kept(self, payload: bytes) -> Happening | None:
+        if payload[:1] == b"O":  # the one message without the number of its transaction
+            return Event.MESSAGE, 0, payload, False
         if len(payload) < 1 + 4:
             raise ValueError("no message of a transaction in progress")
         if payload[:1] == b"O":
@@ -285,11 +300,24 @@ class PlainDecoder:
         change = _parse(payload)
         assert isinstance(change, Insert | Update | Delete)
         size = len(payload)
+        if (
+            isinstance(change, Insert)
+            and len(change.new) == len(rows.layout.names)
+            and UNCHANGED in change.new
+        ):
+            return Event.PARTIAL, change.relation, None, False
         rows.change(change, pack_seq(self._epoch, self.lsn, self.ordinal << 1), self._time - EPOCH, size)
         self.rows += 1
         self.size += size
         full = self.rows >= self._max_rows or self.size >= self._max_bytes
         return (Event.FULL, 0, None, False) if full else None
+
+
+def _readable(fd: int, timeout: float) -> bool:
+    """Wait for something to read; `select` would not take the descriptors of a large process."""
+    waiting = select.poll()
+    waiting.register(fd, select.POLLIN)
+    return bool(waiting.poll(min(timeout * 1000 + 1, _LONGEST)))
 
 
 def _parse(payload: bytes) -> Message:
