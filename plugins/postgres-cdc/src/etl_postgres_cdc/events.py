@@ -33,6 +33,8 @@ class Event(IntEnum):
     FAILED = 9
     #: The transaction that is to be gone on with is not the one that came.
     ASTRAY = 10
+    #: A new row of the relation `number` lacks a value that the server did not send; it was left out.
+    PARTIAL = 11
 
 
 #: Event, number, data, flag.

@@ -105,6 +105,16 @@ class Targets:
         self._known[relation] = attrs.evolve(target, changes=(), state=None)
         return target
 
+    def incomplete(self, relation: int) -> None:
+        """Have a table copied again of which a row came without all its values.
+
+        An update that moves a row into a row filter is sent as an insert, and without its unchanged TOAST values.
+        """
+        target = self._known[relation]
+        state = self._session.progress.tables[target.stream]
+        reason = "a row moved into the publication's filter without all its values"
+        self._known[relation] = self._copy_again(target.stream, state, reason)
+
     def _target(self, begin: Begin, message: Relation, stream: Stream, state: TableState | None) -> Target:
         if state is None:
             if self._session.selection(stream) and message.relation not in self._absent:

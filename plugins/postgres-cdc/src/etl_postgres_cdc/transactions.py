@@ -67,6 +67,9 @@ class Transactions:
             self._spools.add(number, data, self._targets.arrival())
         elif event == Event.MESSAGE and data:
             yield from self._message(data)
+        elif event == Event.PARTIAL:
+            self._targets.incomplete(number)
+            self.decoder.route(number, None, 0, 0)
         elif event == Event.ASTRAY:
             raise self._session.lost(
                 "the transaction to resume in was not sent again", "etl-core state reset copies all again"
