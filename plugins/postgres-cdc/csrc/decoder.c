@@ -145,14 +145,19 @@ static int read_kind(span *from, uint8_t *out)
     return OK;
 }
 
-/* Read a tuple of which not all is used: it is text nevertheless. */
+/* Values of which not all are used are text nevertheless. */
+static int check_text(const field *values, size_t width)
+{
+    for (size_t i = 0; i < width; i++)
+        if (values[i].data && !valid_utf8(values[i].data, values[i].size))
+            return NOT_UTF8;
+    return OK;
+}
+
 static int read_old(span *from, size_t width, field *out)
 {
     int status = read_tuple(from, width, out);
-    for (size_t i = 0; i < width && status == OK; i++)
-        if (out[i].data && !valid_utf8(out[i].data, out[i].size))
-            status = NOT_UTF8;
-    return status;
+    return status == OK ? check_text(out, width) : status;
 }
 
 static int worse(int one, int other)
@@ -177,8 +182,10 @@ static int take_insert(decoder *self, span from, rows *target, const place *at)
     int status = read_tuple(&from, target->width, self->fields);
     if (from.at != from.end)
         return BAD_MESSAGE;
-    if (status == OK && any_unchanged(self->fields, target->width))
-        return PARTIAL;
+    if (status == OK && any_unchanged(self->fields, target->width)) {
+        status = check_text(self->fields, target->width);
+        return status == OK ? PARTIAL : status;
+    }
     return status == OK ? rows_insert(target, at, self->fields) : status;
 }
 
@@ -369,11 +376,9 @@ static bool was_aborted(const decoder *self, uint32_t xid)
  * origin has none. What a relation looks like holds whether or not that one was aborted. */
 static int take_kept(decoder *self, span from, details *out)
 {
-    uint8_t kind = *from.at;
-    if (kind == 'O')
-        return hand_out(from, out);
     if (from.end - from.at < 1 + XID)
         return BAD_MESSAGE;
+    uint8_t kind = *from.at;
     if (kind == 'O') /* has no xid, and says nothing that matters */
         return NEED;
     if (kind != 'R' && kind != 'Y' && was_aborted(self, be32(from.at + 1)))

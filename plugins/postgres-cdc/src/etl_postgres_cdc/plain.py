@@ -205,8 +205,6 @@ class PlainDecoder:
         return self._kept(payload) if self._replaying else self._payload(payload)
 
     def _kept(self, payload: bytes) -> Happening | None:
-        if payload[:1] == b"O":  # the one message without the number of its transaction
-            return Event.MESSAGE, 0, payload, False
         if len(payload) < 1 + 4:
             raise ValueError("no message of a transaction in progress")
         if payload[:1] == b"O":
