@@ -25,6 +25,7 @@ from etl_core import (
 from etl_postgres_cdc import checks
 from etl_postgres_cdc.catalog import candidates
 from etl_postgres_cdc.config import PostgresCdc
+from etl_postgres_cdc.decoding import say_once
 from etl_postgres_cdc.estimates import estimates
 from etl_postgres_cdc.lag import Horizon, Lagging, look
 from etl_postgres_cdc.position import Progress, format_lsn, parse_lsn
@@ -87,6 +88,7 @@ class PostgresSource(Source):
 
     def _read(self, session: Session, value: Any, until: int | None) -> Batches:
         first = value is None
+        say_once(session.ctx)
         if session.streams:
             self._horizon.note(look(session.catalog, session.slot))
         session.progress = (yield from begin(session)) if first else resume(session, value)

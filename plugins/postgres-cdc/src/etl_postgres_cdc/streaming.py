@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from etl_core import Batch, FatalError, RetryableError
 from etl_pglib.names import quote_ident, quote_literal
 from etl_postgres_cdc import slots
-from etl_postgres_cdc.decoding import say_once
 from etl_postgres_cdc.events import Decoder, Event, Happening
 from etl_postgres_cdc.feedback import Feedback
 from etl_postgres_cdc.position import format_lsn
@@ -69,7 +68,6 @@ class Streaming:
 
     def run(self) -> Batches:
         """Yield batches, None at least every poll interval."""
-        say_once(self._ctx)
         try:
             yield from self._start()
             yield from self._fed()

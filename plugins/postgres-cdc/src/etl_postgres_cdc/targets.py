@@ -108,7 +108,7 @@ class Targets:
     def incomplete(self, relation: int) -> None:
         """Have a table copied again of which a row came without all its values.
 
-        An update that moves a row into a row filter is sent as an insert, and without its unchanged TOAST values.
+        An update that moves a row into a row filter is sent as an insert, without unchanged TOAST values.
         """
         target = self._known[relation]
         state = self._session.progress.tables[target.stream]
