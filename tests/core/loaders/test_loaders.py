@@ -108,6 +108,15 @@ class TestAppend:
             (Mode.APPEND, None, 1),
         ]
 
+    @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [0, 2, None], [None, None, 1]], ids=str)
+    def test_a_write_has_the_highest_sequence_of_its_rows(self, order: Sequence[int | None]) -> None:
+        rows = changes("iii", [1, 2, 3]).rows
+        assert isinstance(rows, pa.RecordBatch)
+        seqs = pa.array([None if n is None else pack_seq(1, 1, n) for n in order], pa.binary(20))
+        rows = rows.set_column(rows.schema.get_field_index(SEQ), rows.schema.field(SEQ), seqs)
+        [write] = planned(Append(), Batch.of(ORDERS, rows))
+        assert write.seq == pack_seq(1, 1, max(n for n in order if n is not None))
+
     def test_rows_without_sequences_make_a_write_without_one(self) -> None:
         assert planned(Append(), changes("", [1]))[0].seq is None
 

@@ -13,9 +13,11 @@ from etl_core.interfaces import Loader
 from etl_core.loaders.config import ReplaceConfig
 from etl_core.loaders.snapshots import Snapshots, highest_seq, rows_of
 from etl_core.model import OP, RESERVED, Batch, Kind, Mode, Step, Stream, TableSchema, Write
-from etl_core.schema import key_of
+from etl_core.schema import OP_TYPE, key_of
 
 __all__ = ["Replace"]
+
+_READ = pa.scalar("r", OP_TYPE)
 
 
 class Replace(Loader):
@@ -40,7 +42,7 @@ class Replace(Loader):
             yield Write(stream, Mode.REPLACE, step=step, seq=batch.seq)
             return
         rows = rows_of(batch)
-        if not pc.all(pc.equal(rows.column(OP), "r")).as_py():
+        if not pc.all(pc.equal(rows.column(OP), _READ)).as_py():
             raise _not_a_snapshot(stream)
         data = rows.drop_columns([name for name in RESERVED if name in rows.column_names])
         yield Write(stream, Mode.REPLACE, data, step, highest_seq(rows))

@@ -32,7 +32,13 @@ class Snapshots:
 
 def highest_seq(rows: pa.Table) -> bytes | None:
     """Return the highest `_etl_seq`; None when no row has one."""
-    return cast("bytes | None", pc.max(rows.column(SEQ)).as_py())
+    seqs = rows.column(SEQ)
+    if seqs.null_count == len(seqs):
+        return None
+    last = (seqs.drop_null() if seqs.null_count else seqs)[-1]
+    if pc.any(pc.greater(seqs, last)).as_py():  # rows come in order, and comparing is cheaper than a maximum
+        last = pc.max(seqs)
+    return cast("bytes", last.as_py())
 
 
 def rows_of(batch: Batch) -> pa.Table:

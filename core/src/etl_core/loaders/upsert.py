@@ -15,9 +15,11 @@ from etl_core.loaders.fold import fold
 from etl_core.loaders.keys import arrays_of
 from etl_core.loaders.snapshots import Snapshots, highest_seq, rows_of
 from etl_core.model import COMMIT_TS, DELETED, OLD_KEY, OP, SEQ, Batch, Kind, Mode, Stream, TableSchema, Write
-from etl_core.schema import COMMIT_TS_TYPE, SEQ_TYPE, key_of, old_key_type
+from etl_core.schema import COMMIT_TS_TYPE, OP_TYPE, SEQ_TYPE, key_of, old_key_type
 
 __all__ = ["Upsert"]
+
+_ADDING = pa.array(["r", "i"], OP_TYPE)
 
 
 class Upsert(Loader):
@@ -99,7 +101,7 @@ def _with_old_key(rows: pa.Table, key_type: pa.StructType, stream: Stream) -> pa
         return rows
     if all(old.type.get_field_index(field.name) >= 0 for field in key_type):
         wanted = _project(arrays_of(old), key_type)
-    elif pc.all(pc.is_in(rows.column(OP), pa.array(["r", "i"]))).as_py():
+    elif pc.all(pc.is_in(rows.column(OP), _ADDING)).as_py():
         wanted = pa.nulls(rows.num_rows, key_type)
     else:
         raise SchemaError(
