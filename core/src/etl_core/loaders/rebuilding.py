@@ -39,7 +39,10 @@ class _Rebuild:
     def _column(self, name: str) -> pa.Array:
         if name == UNCHANGED:
             return mark_column(self._kept.unsent, len(self._kept))
-        values = arrays_of(self._rows.column(name))
+        column = self._rows.column(name)
+        if name == OLD_KEY and column.null_count == len(column):
+            return pa.nulls(len(self._kept), column.type)
+        values = arrays_of(column)
         if name == OP:
             return self._ops(values)
         if name in (SEQ, COMMIT_TS):
