@@ -13,7 +13,7 @@ from typing import Self
 
 from attrs import define, field
 
-__all__ = ["ScriptedServer", "message", "refuse"]
+__all__ = ["ScriptedServer", "end", "message", "refuse"]
 
 _REQUESTS = {80877103: b"S", 80877104: b"N"}
 
@@ -23,10 +23,18 @@ def message(kind: bytes, body: bytes = b"") -> bytes:
     return struct.pack(">ci", kind, len(body) + 4) + body
 
 
+def end(connected: socket.socket) -> None:
+    """Close in such a way that what was said arrives, whatever the client has yet to say."""
+    connected.shutdown(socket.SHUT_WR)
+    while connected.recv(1 << 16):
+        pass
+
+
 def refuse(connected: socket.socket) -> None:
     """Answer the first message with an error that says "scripted"."""
     if connected.recv(1 << 16):
         connected.sendall(message(b"E", b"SFATAL\0VFATAL\0C57P03\0Mscripted\0\0"))
+        end(connected)
 
 
 @define

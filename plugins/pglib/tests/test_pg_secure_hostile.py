@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.scripted import ScriptedServer, message
+from support.scripted import ScriptedServer, end, message
 from support.tls import Certificates, TlsProxy
 
 from etl_core import Secret
@@ -117,13 +117,6 @@ def says(*answers: bytes) -> Script:
         end(secured)
 
     return run
-
-
-def end(secured: ssl.SSLSocket) -> None:
-    """Close in such a way that what was said arrives, whatever the client has yet to say."""
-    secured.shutdown(socket.SHUT_WR)
-    while secured.recv(1 << 16):
-        pass
 
 
 def scram(challenge: Callable[[bytes], bytes], *then: bytes) -> Script:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import ssl
 import subprocess
@@ -82,7 +83,9 @@ def by_libpq(server: ScriptedServer, host: str, options: dict[str, str]) -> bool
     dsn = " ".join(f"{name}='{value}'" for name, value in (words | options).items())
     with pytest.raises(EtlError) as raised:
         connect(Secret(dsn), application_name="test")
-    return "scripted" in str(raised.value.facts["server"])
+    said = str(raised.value.facts["server"])
+    assert re.search("scripted|certificate|ALPN", said), said
+    return "scripted" in said
 
 
 def ours(server: ScriptedServer, host: str, options: dict[str, str]) -> None:
@@ -244,7 +247,12 @@ def test_what_the_handshake_says_of_the_host(certificates: Certificates, server:
 
 def test_versions_of_tls(certificates: Certificates, server: ScriptedServer) -> None:
     seen: list[str | None] = []
-    server.inside = lambda secured: seen.append(secured.version())
+
+    def inside(secured: ssl.SSLSocket) -> None:
+        seen.append(secured.version())
+        refuse(secured)
+
+    server.inside = inside
     ours(server, "x", {"ssl_max_protocol_version": "TLSv1.2"})
     ours(server, "x", {"ssl_min_protocol_version": "TLSv1.3"})
     assert server.context is not None
