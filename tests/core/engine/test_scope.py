@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -69,10 +70,10 @@ def test_join_names_the_thread_that_does_not_end() -> None:
 
 
 @pytest.fixture
-def ctx() -> EngineContext:
-    hub = ObserverHub("p", ())
+def ctx(tmp_path: Path) -> EngineContext:
+    hub, metrics = ObserverHub("p", ()), HubMetrics(ObserverHub("p", ()))
     return EngineContext(
-        pipeline="p", connector="c", scope=Scope("p"), hub=hub, metrics=HubMetrics(hub), epoch=7
+        pipeline="p", connector="c", scope=Scope("p"), hub=hub, metrics=metrics, spill=tmp_path, epoch=7
     )
 
 
@@ -87,3 +88,7 @@ def test_a_context_adds_up_phases_and_keeps_rejections(ctx: EngineContext) -> No
     assert set(ctx.phases) == {"query", "fetch"}
     assert ctx.rejections == [([1, 2], "bad", "name")]
     assert ctx.epoch == 7
+
+
+def test_a_context_says_where_to_spill(ctx: EngineContext, tmp_path: Path) -> None:
+    assert ctx.spill == tmp_path
