@@ -8,11 +8,27 @@
 #include "copier.h"
 #include "decoder.h"
 
+/* Whether a thread is inside a decoder, without the GIL: shared with the rows that it fills, which may outlive it. */
+typedef struct {
+    Py_ssize_t users;
+    bool owned; /* the decoder is there */
+    bool busy;
+} guard;
+
 typedef struct {
     PyObject_HEAD
     rows rows;
-    bool busy; /* a thread decodes into them without the GIL */
+    guard *guard; /* of the one decoder that fills them */
 } RowsObject;
+
+guard *guard_new(void);
+void guard_drop(guard *self); /* by a user that goes */
+
+/* Raise unless no thread is inside the decoder. */
+bool guard_free(const guard *self);
+
+/* Have rows filled by the decoder of this guard: ValueError if they are another's. */
+int rows_adopt(RowsObject *self, guard *by);
 
 extern PyType_Spec buffer_spec, rows_spec, decoder_spec, copier_spec;
 extern PyTypeObject *buffer_type, *rows_type;

@@ -15,6 +15,7 @@ void copier_free(copier *self)
 {
     reader_free(&self->wire);
     free(self->fields);
+    self->fields = NULL;
 }
 
 static int take_header(copier *self, const uint8_t **at, const uint8_t *end)

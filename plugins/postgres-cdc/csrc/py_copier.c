@@ -4,8 +4,17 @@ typedef struct {
     PyObject_HEAD
     copier copier;
     PyObject *target;
-    bool busy;
+    guard *guard;
 } CopierObject;
+
+static void clear(CopierObject *self)
+{
+    copier_free(&self->copier);
+    if (self->guard)
+        self->guard->owned = false;
+    guard_drop(self->guard);
+    self->guard = NULL;
+}
 
 /* Copier(rows, epoch, lsn, ordinal of the first row, rows to skip, max rows, max bytes) */
 static int init(CopierObject *self, PyObject *args, PyObject *kwargs)
@@ -17,12 +26,17 @@ static int init(CopierObject *self, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTuple(args, "O!O&O&O&nnn", rows_type, &target, as_uint32, &epoch, as_uint64, &lsn,
                           as_uint64, &ordinal, &skip, &max_rows, &max_bytes))
         return -1;
-    if (self->target || skip < 0 || max_rows < 1 || max_bytes < 1) {
+    if (self->guard || skip < 0 || max_rows < 1 || max_bytes < 1) {
         PyErr_SetString(PyExc_ValueError, "limits are at least 1");
         return -1;
     }
     if (copier_init(&self->copier, &((RowsObject *)target)->rows) != OK) {
         PyErr_NoMemory();
+        return -1;
+    }
+    self->guard = guard_new();
+    if (self->guard == NULL || rows_adopt((RowsObject *)target, self->guard) < 0) {
+        clear(self);
         return -1;
     }
     self->target = Py_NewRef(target);
@@ -36,37 +50,20 @@ static int init(CopierObject *self, PyObject *args, PyObject *kwargs)
 static void dealloc(CopierObject *self)
 {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
-    copier_free(&self->copier);
+    clear(self);
     Py_XDECREF(self->target);
     freefunc release = PyType_GetSlot(type, Py_tp_free);
     release(self);
     Py_DECREF(type);
 }
 
+/* Raise unless the copier was made and no thread is inside. */
 static bool usable(CopierObject *self)
 {
-    if (self->target && !self->busy)
-        return true;
-    PyErr_SetString(PyExc_RuntimeError, "the copier is in use by another thread");
+    if (self->guard)
+        return guard_free(self->guard);
+    PyErr_SetString(PyExc_ValueError, "the copier was not made");
     return false;
-}
-
-static void set_busy(CopierObject *self, bool busy)
-{
-    self->busy = ((RowsObject *)self->target)->busy = busy;
-}
-
-/* Take the rows for this thread, which is about to go on without the GIL. */
-static bool claim(CopierObject *self)
-{
-    if (!usable(self))
-        return false;
-    if (((RowsObject *)self->target)->busy) {
-        PyErr_SetString(PyExc_RuntimeError, "the rows are in use by another thread");
-        return false;
-    }
-    set_busy(self, true);
-    return true;
 }
 
 /* pump(fd, timeout, nap) -> event */
@@ -75,13 +72,14 @@ static PyObject *pump_socket(CopierObject *self, PyObject *args)
     int fd;
     patience how;
     details what = {0};
-    if (read_patience(args, &fd, &how) < 0 || !claim(self))
+    if (read_patience(args, &fd, &how) < 0 || !usable(self))
         return NULL;
     int event;
+    self->guard->busy = true;
     Py_BEGIN_ALLOW_THREADS
     event = copier_pump(&self->copier, fd, &how, &what);
     Py_END_ALLOW_THREADS
-    set_busy(self, false);
+    self->guard->busy = false;
     return event < 0 ? raise_status(event) : event_object(event, &what);
 }
 
@@ -89,13 +87,14 @@ static PyObject *pump_socket(CopierObject *self, PyObject *args)
 static PyObject *run(CopierObject *self, PyObject *unused)
 {
     details what = {0};
-    if (!claim(self))
+    if (!usable(self))
         return NULL;
     int event;
+    self->guard->busy = true;
     Py_BEGIN_ALLOW_THREADS
     event = copier_run(&self->copier, &what);
     Py_END_ALLOW_THREADS
-    set_busy(self, false);
+    self->guard->busy = false;
     if (event == NEED)
         Py_RETURN_NONE;
     return event < 0 ? raise_status(event) : event_object(event, &what);

@@ -5,7 +5,7 @@ typedef struct {
     decoder decoder;
     PyObject *targets; /* relation -> Rows: keeps them alive while there is a route to them */
     PyObject *aborted; /* bytes that the decoder reads during a replay */
-    bool busy;         /* a thread is inside `pump` */
+    guard *guard;
 } DecoderObject;
 
 static int init(DecoderObject *self, PyObject *args, PyObject *kwargs)
@@ -14,7 +14,7 @@ static int init(DecoderObject *self, PyObject *args, PyObject *kwargs)
     Py_ssize_t max_rows, max_bytes;
     if (!PyArg_ParseTuple(args, "O&nn", as_uint32, &epoch, &max_rows, &max_bytes))
         return -1;
-    if (self->targets || max_rows < 1 || max_bytes < 1) {
+    if (self->guard || max_rows < 1 || max_bytes < 1) {
         PyErr_SetString(PyExc_ValueError, "limits are at least 1");
         return -1;
     }
@@ -22,7 +22,8 @@ static int init(DecoderObject *self, PyObject *args, PyObject *kwargs)
         PyErr_NoMemory();
         return -1;
     }
-    self->targets = PyDict_New();
+    self->guard = guard_new();
+    self->targets = self->guard ? PyDict_New() : NULL;
     return self->targets ? 0 : -1;
 }
 
@@ -30,6 +31,9 @@ static void dealloc(DecoderObject *self)
 {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     decoder_free(&self->decoder);
+    if (self->guard)
+        self->guard->owned = false;
+    guard_drop(self->guard);
     Py_XDECREF(self->targets);
     Py_XDECREF(self->aborted);
     freefunc release = PyType_GetSlot(type, Py_tp_free);
@@ -37,46 +41,13 @@ static void dealloc(DecoderObject *self)
     Py_DECREF(type);
 }
 
+/* Raise unless the decoder was made and no thread is inside. */
 static bool usable(DecoderObject *self)
 {
-    if (self->targets && !self->busy)
-        return true;
-    PyErr_SetString(PyExc_RuntimeError, "the decoder is in use by another thread");
+    if (self->targets)
+        return guard_free(self->guard);
+    PyErr_SetString(PyExc_ValueError, "the decoder was not made");
     return false;
-}
-
-/* Whether some table that changes go to is in use by another thread. */
-static bool target_busy(DecoderObject *self)
-{
-    Py_ssize_t at = 0;
-    PyObject *relation, *target;
-    while (PyDict_Next(self->targets, &at, &relation, &target))
-        if (target != Py_None && ((RowsObject *)target)->busy)
-            return true;
-    return false;
-}
-
-static void set_busy(DecoderObject *self, bool busy)
-{
-    Py_ssize_t at = 0;
-    PyObject *relation, *target;
-    self->busy = busy;
-    while (PyDict_Next(self->targets, &at, &relation, &target))
-        if (target != Py_None)
-            ((RowsObject *)target)->busy = busy;
-}
-
-/* Take all tables for this thread, which is about to go on without the GIL. */
-static bool claim(DecoderObject *self)
-{
-    if (!usable(self))
-        return false;
-    if (target_busy(self)) {
-        PyErr_SetString(PyExc_RuntimeError, "the rows are in use by another thread");
-        return false;
-    }
-    set_busy(self, true);
-    return true;
 }
 
 /* pump(fd, timeout, nap) -> event */
@@ -85,13 +56,14 @@ static PyObject *pump_socket(DecoderObject *self, PyObject *args)
     int fd;
     patience how;
     details what = {0};
-    if (read_patience(args, &fd, &how) < 0 || !claim(self))
+    if (read_patience(args, &fd, &how) < 0 || !usable(self))
         return NULL;
     int event;
+    self->guard->busy = true;
     Py_BEGIN_ALLOW_THREADS
     event = decoder_pump(&self->decoder, fd, &how, &what);
     Py_END_ALLOW_THREADS
-    set_busy(self, false);
+    self->guard->busy = false;
     return event < 0 ? raise_status(event) : event_object(event, &what);
 }
 
@@ -99,13 +71,14 @@ static PyObject *pump_socket(DecoderObject *self, PyObject *args)
 static PyObject *run(DecoderObject *self, PyObject *unused)
 {
     details what = {0};
-    if (!claim(self))
+    if (!usable(self))
         return NULL;
     int event;
+    self->guard->busy = true;
     Py_BEGIN_ALLOW_THREADS
     event = decoder_run(&self->decoder, &what);
     Py_END_ALLOW_THREADS
-    set_busy(self, false);
+    self->guard->busy = false;
     if (event == NEED)
         Py_RETURN_NONE;
     return event < 0 ? raise_status(event) : event_object(event, &what);
@@ -143,6 +116,8 @@ static PyObject *route_changes(DecoderObject *self, PyObject *args)
         PyErr_SetString(PyExc_TypeError, "a route leads to Rows or None");
         return NULL;
     }
+    if (target != Py_None && rows_adopt((RowsObject *)target, self->guard) < 0)
+        return NULL;
     rows *to = target == Py_None ? NULL : &((RowsObject *)target)->rows;
     int status = decoder_route(&self->decoder, &(route){.relation = relation, .target = to, .snapshot = snapshot,
                                                         .only = only});

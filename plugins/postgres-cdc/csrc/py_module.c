@@ -21,6 +21,29 @@ PyObject *raise_status(int status)
     }
 }
 
+guard *guard_new(void)
+{
+    guard *self = calloc(1, sizeof *self);
+    if (self == NULL)
+        return (guard *)PyErr_NoMemory();
+    *self = (guard){1, true, false};
+    return self;
+}
+
+void guard_drop(guard *self)
+{
+    if (self && --self->users == 0)
+        free(self);
+}
+
+bool guard_free(const guard *self)
+{
+    if (self == NULL || !self->busy)
+        return true;
+    PyErr_SetString(PyExc_RuntimeError, "a decoder and its rows are for one thread at a time");
+    return false;
+}
+
 int as_uint64(PyObject *value, void *to)
 {
     unsigned long long number = PyLong_AsUnsignedLongLong(value);

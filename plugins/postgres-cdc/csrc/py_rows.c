@@ -75,9 +75,24 @@ static void dealloc(RowsObject *self)
 {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     rows_free(&self->rows);
+    guard_drop(self->guard);
     freefunc release = PyType_GetSlot(type, Py_tp_free);
     release(self);
     Py_DECREF(type);
+}
+
+int rows_adopt(RowsObject *self, guard *by)
+{
+    if (self->guard == by)
+        return 0;
+    if (self->guard && self->guard->owned) {
+        PyErr_SetString(PyExc_ValueError, "the rows are filled by another decoder");
+        return -1;
+    }
+    guard_drop(self->guard);
+    self->guard = by;
+    by->users++;
+    return 0;
 }
 
 /* An object of a buffer's memory, or None where it is `absent`. */
@@ -166,10 +181,8 @@ static PyObject *take(RowsObject *object, PyObject *unused)
 {
     rows *self = &object->rows;
     size_t count = self->count;
-    if (object->busy) {
-        PyErr_SetString(PyExc_RuntimeError, "the rows are in use by another thread");
+    if (!guard_free(object->guard))
         return NULL;
-    }
     if (self->broken)
         return raise_status(BAD_ROW);
     self->broken = true; /* until all of it is handed over */
