@@ -320,17 +320,21 @@ def test_the_memory_limit_and_the_threads_are_set(make_duck: Any) -> None:
 
 def test_rows_are_read_where_they_are(duck: Any, monkeypatch: Any) -> None:
     """The buffers handed to DuckDB are those that were handed to `write`."""
-    from etl_duckdb import client
+    from etl_duckdb.client import Database
 
     duck.ensure(SCHEMA, ["id"])
     rows, handed = duck.rows([{"id": 1, "note": "a"}]), []
-    positional = client.positional
-    monkeypatch.setattr(client, "positional", lambda table: handed.append(table) or positional(table))
+    execute = Database.rows
+    monkeypatch.setattr(
+        Database, "rows", lambda *args, **named: handed.append(named) or execute(*args, **named)
+    )
     duck.write(Mode.MERGE, rows)
     duck.write(Mode.APPEND, rows.select(SCHEMA.names))
-    for table in handed:
-        for name in SCHEMA.names:
-            assert _addresses(table, name) == _addresses(rows, name)
+    tables = [named["incoming"] for named in handed if named.get("incoming") is not None]
+    assert len(tables) == 3  # removed by key, put, appended
+    for table in tables:
+        for place, name in enumerate(SCHEMA.names):
+            assert _addresses(table, f"c{place}") == _addresses(rows, name)
 
 
 def _addresses(table: pa.Table, name: str) -> list[int]:

@@ -45,3 +45,14 @@ def test_snapshot_merge_and_schema_change_spill_instead_of_failing(make_duck: An
     assert duck.query(f"{counted} FROM shop.orders") == [
         (batches * 65536, batches * 65536, (batches - 1) * 65536, 5)
     ]
+
+
+@pytest.mark.parametrize("step", [None, Step.ROWS])
+def test_rows_are_let_go_when_written_not_when_flushed(duck: Any, step: Step | None) -> None:
+    duck.ensure(SCHEMA, ["id"])
+    duck.write(Mode.MERGE, step=Step.BEGIN)
+    size = rows(0, 65536, "row").nbytes
+    before = pa.total_allocated_bytes()
+    for n in range(5):
+        duck.write(Mode.MERGE, rows(n * 65536, 65536, "row"), step)
+    assert pa.total_allocated_bytes() - before < size

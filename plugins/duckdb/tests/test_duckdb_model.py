@@ -20,20 +20,25 @@ Key = tuple[int, str]
 
 KEYS = st.tuples(st.integers(0, 3), st.sampled_from(["a", "A", "é"]))
 VALUES = st.sampled_from([None, "", "x", "y'\"", "z" * 300])
+COMMENT = "SELECT comment FROM duckdb_tables() WHERE schema_name = 'shop' AND table_name = 'orders'"
 NUMBERS = st.sampled_from([None, 0, -1, 2**31 - 1])
+
+
+#: What the rows of one merge may need: nothing, that rows go, that keys move, that base rows are read.
+NEEDS = ["", "d", "o", "do", "u", "dou"]
 
 
 @st.composite
 def merges(draw: st.DrawFn) -> list[Row]:
-    """Return rows with distinct keys; some partial, some with an old key, some deletes."""
-    rows = []
+    """Return rows with distinct keys; some partial, some with an old key, some deletes, or none of these."""
+    rows, needs = [], draw(st.sampled_from(NEEDS))
     for key in draw(st.lists(KEYS, unique=True, max_size=6)):
-        old = draw(st.one_of(st.none(), st.none(), KEYS))
-        unchanged = draw(st.sampled_from([(), (), ("v",), ("w",), ("v", "w")]))
+        old = draw(st.one_of(st.none(), st.none(), KEYS)) if "o" in needs else None
+        unchanged = draw(st.sampled_from([(), (), ("v",), ("w",), ("v", "w")])) if "u" in needs else ()
         rows.append(
             {
                 "key": key,
-                "op": draw(st.sampled_from("uuid")),
+                "op": draw(st.sampled_from("uuid" if "d" in needs else "ui")),
                 "old": None if old == key else old,
                 "unchanged": unchanged,
                 "v": draw(VALUES),
@@ -50,11 +55,13 @@ class Model:
         self.soft = soft
         self.rows: dict[Key, Row] = {}
         self.columns = ["v", "w"]
+        self.comment: str | None = None
 
     def copy(self) -> Model:
         other = Model(soft=self.soft)
         other.rows = {key: dict(row) for key, row in self.rows.items()}
         other.columns = list(self.columns)
+        other.comment = self.comment
         return other
 
     def merge(self, rows: list[Row]) -> int:
@@ -102,9 +109,11 @@ class DuckMachine(RuleBasedStateMachine):
         self._ensure()
         self._keep()
 
-    @rule(rows=merges())
-    def merge(self, rows: list[Row]) -> None:
-        refused = self.duck.merge(*map(self._row, rows))
+    @rule(rows=merges(), cut=st.integers(0, 6))
+    def merge(self, rows: list[Row], cut: int) -> None:
+        table = self.duck.rows(list(map(self._row, rows)))
+        table = pa.concat_tables([table.slice(0, cut), table.slice(cut)])
+        refused = self.duck.write(Mode.MERGE, table)
         assert sum(each.rows.num_rows for each in refused) == self.model.merge(rows)
         assert all(each.code == "no_base_row" for each in refused)
 
@@ -134,6 +143,14 @@ class DuckMachine(RuleBasedStateMachine):
     def snapshot_end(self) -> None:
         self.duck.write(Mode.MERGE, step=Step.END)
         self.model.rows, self.staged = self.staged or {}, None
+
+    @rule(comment=st.sampled_from([None, "mine"]))
+    def comment(self, comment: str | None) -> None:
+        """Others give the table what a snapshot's rows must not lose: it cannot just be replaced."""
+        db = self.duck.destination._db()
+        db.begin()
+        db.run(f"COMMENT ON TABLE shop.orders IS {'NULL' if comment is None else repr(comment)}")
+        self.model.comment = comment
 
     @rule(default=st.sampled_from([None, 7]))
     def add_column(self, default: int | None) -> None:
@@ -205,6 +222,7 @@ class DuckMachine(RuleBasedStateMachine):
             sorted(self.duck.pending(f"SELECT {order}{flag} FROM shop.orders"), key=repr)
             == self.model.listed()
         )
+        assert self.duck.pending(COMMENT) == [(self.model.comment,)]
         assert self.duck.destination.resume_position() == self.position
 
     def teardown(self) -> None:
@@ -212,8 +230,10 @@ class DuckMachine(RuleBasedStateMachine):
         columns = ", ".join(f'"{name}"' for name in ("k", "l", *durable.columns))
         flag = ", _etl_deleted" if self.soft else ""
         found = self.duck.query(f"SELECT {columns}{flag} FROM shop.orders")
+        comment = self.duck.query(COMMENT)
         self.duck.close()
         assert sorted(found, key=repr) == durable.listed()
+        assert comment == [(durable.comment,)]
 
     def _row(self, row: Row) -> Row:
         out = {"k": row["key"][0], "l": row["key"][1], "_etl_op": row["op"]}

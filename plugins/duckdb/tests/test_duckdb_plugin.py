@@ -29,7 +29,7 @@ def test_loading_the_plugin_imports_neither_duckdb_nor_pyarrow() -> None:
 
 def test_the_settings_have_defaults_and_limits() -> None:
     config = DuckDBConfig(Path("x.duckdb"))
-    assert (config.memory_limit, config.threads) == (256 << 20, 2)
+    assert (config.memory_limit, config.threads) == (128 << 20, 2)
     for wrong in ({"memory_limit": 1}, {"threads": 0}):
         with pytest.raises(ValueError, match="must be"):
             DuckDBConfig(Path("x.duckdb"), **wrong)  # type: ignore[arg-type]

@@ -24,11 +24,11 @@ from etl_core import (
 from etl_duckdb.config import DuckDBConfig
 from etl_duckdb.names import CONTROL, literal, quote
 
-__all__ = ["INCOMING", "Database", "inspect", "positional"]
+__all__ = ["INCOMING", "Database", "inspect"]
 
-#: The name under which rows are handed over; its columns are r0, r1, ...
+#: The name by which a statement reads the rows handed over with it, whose columns have names of ours.
+#: DuckDB finds the variable of `rows` when no table has the name; in `temp`, only ours could.
 INCOMING = "temp.main._etl_incoming"
-_INCOMING = "_etl_incoming"
 
 #: A pipeline never waits for, nor runs, something from the network.
 _OFFLINE: dict[str, Any] = {
@@ -44,11 +44,6 @@ _SCHEMA_ERRORS = (
     duckdb.ParserException,
 )
 _VALUE_ERRORS = (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException)
-
-
-def positional(rows: pa.Table) -> pa.Table:
-    """Return `rows` with the columns named r0, r1, ...: SQL never meets a name from outside."""
-    return rows.rename_columns([f"r{index}" for index in range(rows.num_columns)])
 
 
 class Database:
@@ -68,31 +63,35 @@ class Database:
         self.control = f"{quote(self.catalog)}.{CONTROL}"
         self.in_transaction = False
 
-    def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+    def named(self, schema: str, table: str) -> str:
+        """Return the quoted name of a table in the file."""
+        return f"{quote(self.catalog)}.{quote(schema)}.{quote(table)}"
+
+    def run(self, sql: str, parameters: Sequence[Any] = (), *, incoming: pa.Table | None = None) -> int:
         """Execute one statement; return how many rows it changed (0 for what changes none)."""
-        rows = self.rows(sql, parameters)
+        rows = self.rows(sql, parameters, incoming=incoming)
         return int(rows[0][0]) if rows and isinstance(rows[0][0], int) else 0
 
-    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Execute one query of ours; return its few rows."""
+    def rows(
+        self, sql: str, parameters: Sequence[Any] = (), *, incoming: pa.Table | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Execute one statement of ours; return its few rows.
+
+        It reads `incoming` as INCOMING, in place. A registered view would keep the buffers until the
+        transaction ends; this keeps them no longer than the statement.
+        """
+        _etl_incoming = incoming  # read by its name
         with self._errors():
             return self._connection.execute(sql, list(parameters)).fetchall()
 
-    def schema(self, table: str) -> pa.Schema:
-        """Return the Arrow schema as which the columns of `table` read back."""
+    def schema(self, table: str) -> pa.Schema | None:
+        """Return the Arrow schema as which the columns of `table` read back; None when there is none."""
         with self._errors():
-            return self._connection.sql(f"SELECT * FROM {table} LIMIT 0").to_arrow_table().schema
-
-    @contextmanager
-    def incoming(self, rows: pa.Table) -> Iterator[None]:
-        """Make rows readable as INCOMING; their buffers are read in place."""
-        with self._errors():
-            self._connection.register(_INCOMING, positional(rows))
-        try:
-            yield
-        finally:
-            with suppress(duckdb.Error):  # in a failed transaction: its rollback drops the view
-                self._connection.unregister(_INCOMING)
+            try:
+                found = self._connection.sql(f"SELECT rowid, * FROM {table} LIMIT 0")
+            except (duckdb.CatalogException, duckdb.BinderException):  # a view has no rowid
+                return None
+            return found.to_arrow_table().schema.remove(0)
 
     def begin(self) -> None:
         """Open the transaction, unless it is."""
@@ -162,6 +161,7 @@ def _settings(config: DuckDBConfig) -> Iterator[tuple[str, str]]:
     yield "threads", str(config.threads)
     yield "TimeZone", "'UTC'"
     yield "arrow_lossless_conversion", "true"
+    yield "python_enable_replacements", "true"
 
 
 def _shown(error: Exception) -> Exception | None:

@@ -17,7 +17,7 @@ class DuckDBConfig:
 
     path: Path = setting(help="The database file; created when it is absent. Its directory must exist.")
     memory_limit: Size = setting(
-        Size(256 << 20),
+        Size(128 << 20),
         help="What DuckDB may hold in memory; beyond it DuckDB spills beside the file.",
         validator=validators.ge(64 << 20),
     )

@@ -194,11 +194,11 @@ class DuckDBDestination(Destination):
 
     def _rows(self, db: Database, write: Write, rows: pa.Table, found: Target) -> list[Rejected]:
         key = self._key(db, write.stream, rows.schema) if write.mode is Mode.MERGE else ()
-        table = staging.find(db, self._pipeline, write.stream) if write.step is Step.ROWS else found
         rows, refused = accept(write.stream, rows, key)
-        rows, misfits = fitting(db, write.stream, table or found, rows)
-        if write.step is Step.ROWS:
-            staging.stage(db, self._pipeline, write.stream, rows)
+        staged = staging.unfinished(db, self._pipeline, write.stream) if write.step is Step.ROWS else None
+        rows, misfits = fitting(db, write.stream, staged or found, rows)
+        if staged is not None:
+            staging.stage(db, staged, rows)
         elif write.mode is Mode.MERGE:
             rows, lacking = split(rows, merge(db, found, key, rows))
             refused += [Rejected(write.stream, lacking, "no_base_row")] if lacking.num_rows else []

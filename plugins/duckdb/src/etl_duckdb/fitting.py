@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from etl_core import Rejected, Stream
 from etl_duckdb.client import INCOMING, Database
-from etl_duckdb.incoming import readable, split
+from etl_duckdb.incoming import numbers, readable, split
 from etl_duckdb.target import Target
 from etl_duckdb.types import sql_type
 
@@ -36,9 +36,10 @@ def _differing(table: Target, rows: pa.Schema) -> list[tuple[int, str]]:
 
 
 def _misfits(db: Database, table: Target, place: int, column: pa.ChunkedArray) -> pa.Array:
-    numbers = pa.array(range(len(column)), pa.int64())
-    given = sql_type(column.type)
-    returned = f"TRY_CAST(TRY_CAST(r0 AS {table.sql_type(place)}) AS {given})"
-    with db.incoming(readable(pa.table([column, numbers], ["value", "n"]))):
-        found = db.rows(f"SELECT r1 FROM {INCOMING} WHERE {returned} IS DISTINCT FROM CAST(r0 AS {given})")
+    kind = sql_type(column.type)
+    returned = f"TRY_CAST(TRY_CAST(given AS {table.sql_type(place)}) AS {kind})"
+    found = db.rows(
+        f"SELECT n FROM {INCOMING} WHERE {returned} IS DISTINCT FROM CAST(given AS {kind})",
+        incoming=readable(pa.table([column, numbers(len(column))], ["given", "n"])),
+    )
     return pa.array([row[0] for row in found], pa.int64())

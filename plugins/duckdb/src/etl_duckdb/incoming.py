@@ -12,7 +12,7 @@ from etl_core import OLD_KEY, Rejected, Stream
 from etl_duckdb.intervals import fine_intervals, has_fine_interval
 from etl_duckdb.types import handed
 
-__all__ = ["accept", "readable", "split"]
+__all__ = ["accept", "numbers", "readable", "split"]
 
 
 def readable(rows: pa.Table) -> pa.Table:
@@ -79,9 +79,15 @@ def _without(
 
 def split(rows: pa.Table, bad: pa.Array) -> tuple[pa.Table, pa.Table]:
     """Return the rows that are not at the indices `bad`, and those that are."""
-    places = pa.array(range(rows.num_rows), pa.int64())
-    out = pc.is_in(places, value_set=bad.cast(pa.int64()))
+    if not len(bad):
+        return rows, rows.slice(0, 0)
+    out = pc.is_in(numbers(rows.num_rows), value_set=bad.cast(pa.int64()))
     return rows.filter(pc.invert(out)), rows.filter(out)
+
+
+def numbers(count: int) -> pa.Array:
+    """Return 0, 1, ... below `count`; many times faster than from Python's integers."""
+    return pc.subtract(pc.cumulative_sum(pa.repeat(pa.scalar(1, pa.int64()), count)), 1)
 
 
 def _null_in_key(rows: pa.Table, name: str) -> pa.ChunkedArray:

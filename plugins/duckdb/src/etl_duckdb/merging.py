@@ -10,17 +10,16 @@ from attrs import frozen
 
 from etl_core import DELETED, OLD_KEY, OP, RESERVED, UNCHANGED
 from etl_duckdb.client import INCOMING, Database
-from etl_duckdb.incoming import readable
+from etl_duckdb.incoming import numbers, readable, split
 from etl_duckdb.names import literal, quote
 from etl_duckdb.target import Target
-from etl_duckdb.writing import values
+from etl_duckdb.writing import met, values
 
 __all__ = ["merge"]
 
-#: The rows of a merge (columns c0, c1, ... as in the table; o0, o1, ... the old key), and the rows that
-#: result from them. Temporary tables, so that the incoming rows are read once.
-_NEW = "temp.main._etl_new"
-_PUT = "temp.main._etl_put"
+#: Rows completed from their base rows, before any of these is removed. Only such rows pass through a table:
+#: it may spill, but even dropped it takes its room until the transaction ends.
+_COMPLETED = "temp.main._etl_completed"
 
 
 def merge(db: Database, target: Target, key: Sequence[str], rows: pa.Table) -> pa.Array:
@@ -31,12 +30,13 @@ def merge(db: Database, target: Target, key: Sequence[str], rows: pa.Table) -> p
     in a table with `_etl_deleted` it marks the base row, if there is one.
     """
     plan = _plan(target, key, rows)
-    with db.incoming(_with_plan(rows, plan)):
-        db.run(f"CREATE OR REPLACE TEMP TABLE _etl_new AS SELECT {_new(plan, rows.schema)} FROM {INCOMING}")
-    refused = _resolve(db, plan) if plan.needs_base else []
-    _remove(db, plan)
-    _put(db, plan)
-    return pa.array(refused, pa.int64())
+    given = _given(plan, rows)
+    refused = pa.array(_complete(db, plan, given) if plan.needs_base else [], pa.int64())
+    if len(refused):
+        given, _ = split(given, refused)
+    _remove(db, plan, given)
+    _put(db, plan, given)
+    return refused
 
 
 @frozen
@@ -50,32 +50,40 @@ class _Plan:
     unchanged: Mapping[int, str]
     #: Whether some row changed its key.
     moved: bool
+    #: Whether some row is a `d`.
+    deletes: bool
     #: Whether `d` rows mark their base row instead of removing it.
     marks: bool
 
     @property
     def needs_base(self) -> bool:
+        """Whether some row is completed from its base row."""
         return bool(self.unchanged) or self.marks
 
-    def join(self, base: str, prefix: str, rows: str) -> str:
-        """Return the condition that a base row has the key in the columns `prefix` of `rows`."""
+    @property
+    def completed(self) -> str:
+        """Return the condition that row `n` is completed from its base row."""
+        partial = "coalesce(n.op <> 'd' AND len(n.unchanged) > 0, false)"
+        return f"({partial} OR n.op = 'd')" if self.marks else partial
+
+    def join(self, prefix: str) -> str:
+        """Return the condition that base row `b` has the key in the columns `prefix` of row `n`."""
         names = self.target.columns.names
         pairs = enumerate(self.key) if prefix == "o" else ((place, place) for place in self.key)
-        terms = ((f"{rows}.{prefix}{number}", f"{base}.{quote(names[place])}") for number, place in pairs)
-        return " AND ".join(f"{given} = {found}" for given, found in terms)
+        return " AND ".join(f"n.{prefix}{number} = b.{quote(names[place])}" for number, place in pairs)
 
 
 def _plan(target: Target, key: Sequence[str], rows: pa.Table) -> _Plan:
     names = _names_in(rows.column(UNCHANGED))
-    places = {place: name for name in names if (place := target.place(name)) is not None}
-    soft = target.place(DELETED) is not None and DELETED in rows.column_names
+    deletes = bool(pc.any(pc.equal(rows.column(OP), "d")).as_py())
     return _Plan(
         target,
         tuple(place for name in key if (place := target.place(name)) is not None),
         tuple(key),
-        places,
+        {place: name for name in names if (place := target.place(name)) is not None},
         moved=rows.column(OLD_KEY).null_count < rows.num_rows,
-        marks=soft and bool(pc.any(pc.equal(rows.column(OP), "d")).as_py()),
+        deletes=deletes,
+        marks=deletes and target.place(DELETED) is not None and DELETED in rows.column_names,
     )
 
 
@@ -86,53 +94,48 @@ def _names_in(unchanged: pa.ChunkedArray) -> Sequence[str]:
     return [name for name in found.to_pylist() if name is not None]
 
 
-def _with_plan(rows: pa.Table, plan: _Plan) -> pa.Table:
-    """Return the rows as handed over: behind their columns a number and the parts of the old key."""
-    given = readable(rows)
+def _given(plan: _Plan, rows: pa.Table) -> pa.Table:
+    """Return the rows as handed over: c0, c1, ... as in the table, `op`, and what the plan asks for.
+
+    For rows that need their base row the names of what is `unchanged`, and a number `n`; for those that
+    changed their key o0, o1, ... the old one.
+    """
+    columns = met(plan.target, rows) | {"op": rows.column(OP)}
     if plan.needs_base:
-        given = given.append_column("n", pa.array(range(rows.num_rows), pa.int64()))
+        columns |= {"unchanged": rows.column(UNCHANGED), "n": numbers(rows.num_rows)}
     if plan.moved:
-        old = given.column(OLD_KEY)
-        for name in plan.key_names:
-            given = given.append_column(name, pc.struct_field(old, name))
-    return given
+        old = rows.column(OLD_KEY)
+        columns |= {f"o{number}": pc.struct_field(old, name) for number, name in enumerate(plan.key_names)}
+    return readable(pa.table(columns))
 
 
-def _new(plan: _Plan, rows: pa.Schema) -> str:
-    """Return the columns of _NEW over INCOMING."""
-    columns = [f"{value} AS c{place}" for place, value in enumerate(values(plan.target, rows))]
-    columns.append(f"r{rows.get_field_index(OP)} AS op")
-    following = len(rows)
-    if plan.needs_base:
-        columns += [f"r{rows.get_field_index(UNCHANGED)} AS unchanged", f"r{following} AS n"]
-        following += 1
+def _rows(plan: _Plan, given: pa.Table) -> str:
+    """Return the rows as a subquery `n`, in the table's types."""
+    columns = [f"{value} AS c{place}" for place, value in enumerate(values(plan.target, given.column_names))]
     if plan.moved:
-        for number, place in enumerate(plan.key):
-            columns.append(f"{plan.target.cast(place, f'r{following + number}')} AS o{number}")
-    return ", ".join(columns)
+        columns += [f"{plan.target.cast(place, f'o{i}')} AS o{i}" for i, place in enumerate(plan.key)]
+    columns += ["op", "unchanged", "n"] if plan.needs_base else ["op"]
+    return f"(SELECT {', '.join(columns)} FROM {INCOMING}) AS n"
 
 
-def _resolve(db: Database, plan: _Plan) -> list[int]:
-    """Fill in what rows take from their base rows; drop those that lack it and return their numbers."""
+def _complete(db: Database, plan: _Plan, given: pa.Table) -> list[int]:
+    """Complete rows from their base rows; return the numbers of those that lack one and cannot be put."""
     found = f"b.{quote(plan.target.columns.names[plan.key[0]])} IS NOT NULL"
     columns = ", ".join(f"{_result(plan, place)} AS c{place}" for place in range(len(plan.target.columns)))
-    partial = "n.op <> 'd' AND len(n.unchanged) > 0"
     db.run(
-        f"CREATE OR REPLACE TEMP TABLE _etl_put AS SELECT n.n, n.op, {found} AS found,"
-        f" coalesce({partial}, false) AND NOT ({found}) AS lacks, {columns}"
-        f" FROM {_NEW} AS n LEFT JOIN {plan.target.name} AS b ON {_base(plan)}"
+        f"CREATE OR REPLACE TEMP TABLE _etl_completed AS SELECT n.n, n.op, {found} AS found, {columns}"
+        f" FROM {_rows(plan, given)} LEFT JOIN {plan.target.name} AS b ON {_base(plan)}"
+        f" WHERE {plan.completed}",
+        incoming=given,
     )
-    refused = [row[0] for row in db.rows(f"SELECT n FROM {_PUT} WHERE lacks ORDER BY n")]
-    if refused:
-        db.run(f"DELETE FROM {_NEW} WHERE n IN (SELECT n FROM {_PUT} WHERE lacks)")
-        db.run(f"DELETE FROM {_PUT} WHERE lacks")
-    return refused
+    lacking = f"SELECT n FROM {_COMPLETED} WHERE NOT found AND op <> 'd' ORDER BY n"
+    return [row[0] for row in db.rows(lacking)]
 
 
 def _base(plan: _Plan) -> str:
     """Return the join of a row with the base row of its old key, where it has one, else of its key."""
     if not plan.moved:
-        return plan.join("b", "c", "n")
+        return plan.join("c")
     names = plan.target.columns.names
     parts = enumerate(plan.key)
     return " AND ".join(f"coalesce(n.o{i}, n.c{place}) = b.{quote(names[place])}" for i, place in parts)
@@ -153,17 +156,21 @@ def _result(plan: _Plan, place: int) -> str:
 _OURS = frozenset([DELETED, *RESERVED])
 
 
-def _remove(db: Database, plan: _Plan) -> None:
+def _remove(db: Database, plan: _Plan, given: pa.Table) -> None:
     """Remove the base rows of all keys and old keys."""
     for prefix in ("c", "o") if plan.moved else ("c",):
-        matched = f"EXISTS (SELECT 1 FROM {_NEW} AS n WHERE {plan.join('b', prefix, 'n')})"
-        db.run(f"DELETE FROM {plan.target.name} AS b WHERE {matched}")
+        matched = f"EXISTS (SELECT 1 FROM {_rows(plan, given)} WHERE {plan.join(prefix)})"
+        db.run(f"DELETE FROM {plan.target.name} AS b WHERE {matched}", incoming=given)
 
 
-def _put(db: Database, plan: _Plan) -> None:
+def _put(db: Database, plan: _Plan, given: pa.Table) -> None:
+    """Put the rows that are whole as they came, and those that were completed."""
+    into = f"INSERT INTO {plan.target.name} ({plan.target.names()})"
     columns = ", ".join(f"c{place}" for place in range(len(plan.target.columns)))
-    rows = _PUT if plan.needs_base else _NEW
-    kept = "op <> 'd' OR found" if plan.marks else "op <> 'd'"
-    db.run(
-        f"INSERT INTO {plan.target.name} ({plan.target.names()}) SELECT {columns} FROM {rows} WHERE {kept}"
-    )
+    kept = ["n.op <> 'd'"] if plan.deletes else []
+    kept += [f"NOT {plan.completed}"] if plan.needs_base else []
+    where = f" WHERE {' AND '.join(kept)}" if kept else ""
+    db.run(f"{into} SELECT {columns} FROM {_rows(plan, given)}{where}", incoming=given)
+    if plan.needs_base:
+        db.run(f"{into} SELECT {columns} FROM {_COMPLETED} WHERE found")
+        db.run(f"DROP TABLE {_COMPLETED}")

@@ -40,7 +40,7 @@ def create(db: Database, table: TableSchema) -> None:
             stream=str(table.stream),
         )
     columns = ", ".join(f"{quote(field.name)} {sql_type(field.type)}" for field in wanted)
-    db.run(f"CREATE TABLE {quote(db.catalog)}.{quote(schema)}.{quote(name)} ({columns})")
+    db.run(f"CREATE TABLE {db.named(schema, name)} ({columns})")
 
 
 def apply(db: Database, name: str, change: Change) -> None:
@@ -64,9 +64,8 @@ def _add(db: Database, table: Target, change: AddColumn) -> None:
     db.run(f"ALTER TABLE {table.name} ADD COLUMN {column} {sql_type(change.type)}")
     if change.default is None:
         return
-    default = pa.table({"value": pa.array([change.default], change.type)})
-    with db.incoming(readable(default)):
-        db.run(f"UPDATE {table.name} SET {column} = (SELECT r0 FROM {INCOMING})")
+    default = pa.table({"added": pa.array([change.default], change.type)})
+    db.run(f"UPDATE {table.name} SET {column} = (SELECT added FROM {INCOMING})", incoming=readable(default))
 
 
 def _make_room(db: Database, table: Target, name: str, but: str | None = None) -> None:

@@ -12,7 +12,7 @@ from etl_duckdb.client import Database
 from etl_duckdb.names import fold, located, quote
 from etl_duckdb.types import sql_type, stored
 
-__all__ = ["Target", "exists", "find", "never_null", "read"]
+__all__ = ["Target", "find", "look", "never_null", "read"]
 
 
 @frozen
@@ -64,10 +64,7 @@ class Target:
 
 def find(db: Database, stream: Stream) -> Target | None:
     """Return the table of a stream, or None."""
-    schema, table = located(stream)
-    if not exists(db, schema, table):
-        return None
-    return read(db, f"{quote(db.catalog)}.{quote(schema)}.{quote(table)}")
+    return look(db, db.named(*located(stream)))
 
 
 def never_null(db: Database, stream: Stream) -> frozenset[str]:
@@ -81,22 +78,21 @@ def never_null(db: Database, stream: Stream) -> frozenset[str]:
     return frozenset(fold(row[0]) for row in rows)
 
 
-def read(db: Database, name: str) -> Target:
-    """Return a table that is there, by its quoted name."""
-    fields = [
-        pa.field(each.name, stored(each.type) if _known(each.type) else each.type) for each in db.schema(name)
-    ]
+def look(db: Database, name: str) -> Target | None:
+    """Return the table of this quoted name, or None."""
+    found = db.schema(name)
+    if found is None:
+        return None
+    fields = [pa.field(each.name, stored(each.type) if _known(each.type) else each.type) for each in found]
     return Target(name, pa.schema(fields))
 
 
-def exists(db: Database, schema: str, table: str) -> bool:
-    """Say whether there is a table of this name."""
-    rows = db.rows(
-        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = ?"
-        " AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)",
-        [db.catalog, schema, table],
-    )
-    return (fold(schema), fold(table)) in [(fold(row[0]), fold(row[1])) for row in rows]
+def read(db: Database, name: str) -> Target:
+    """Return a table that is there, by its quoted name."""
+    found = look(db, name)
+    if found is None:
+        raise SchemaError("a table is gone", "it was dropped meanwhile: run again", table=name)
+    return found
 
 
 def _known(type: pa.DataType) -> bool:
