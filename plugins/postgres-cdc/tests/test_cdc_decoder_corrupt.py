@@ -33,7 +33,7 @@ def error_of(driver: Driver) -> str | None:
 def assert_alike(plan: Plan, chunks: list[bytes]) -> None:
     """Both took the same, or both failed, not always at the same place.
 
-    Of text that PostgreSQL never prints for a type the compiled one takes less: `1 2` is hexadecimal in Python.
+    Of text that PostgreSQL never prints the compiled one takes less: `1 2` is hexadecimal in Python.
     """
     found, expected = (transcript(kind, plan, chunks) for kind in BOTH)
     event(str(error_of(expected)))
