@@ -144,7 +144,9 @@ class Contents:
 
 def row_text(table: Sequence[Column], dialect: str, op: str = "''") -> str:
     """Return the SQL of a row's plain text, its operation first."""
-    return " || '|' || ".join([op, *(column.text(dialect) for column in table)])
+    parts = ", ".join([op, *(column.text(dialect) for column in table)])
+    # A chain of || would copy what is there for every column of a wide table.
+    return f"array_to_string(ARRAY[{parts}], '|')" if dialect == "postgres" else f"concat_ws('|', {parts})"
 
 
 def in_postgres(table: Sequence[Column], relation: str, op: str = "''") -> str:

@@ -15,6 +15,8 @@ from etl_core import OP, SEQ
 
 __all__ = ["of_arrow", "of_duckdb", "of_json", "of_parquet", "ordered"]
 
+_ROWS = 100_000
+
 
 def of_arrow(tables: Iterable[pa.Table], columns: Sequence[Column]) -> Contents:
     """Return what a history holds, rows by operation; those of a snapshot count like those of a table."""
@@ -24,11 +26,23 @@ def of_arrow(tables: Iterable[pa.Table], columns: Sequence[Column]) -> Contents:
     def found() -> Iterator[Any]:
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
-            for table in tables:
-                connection.register("rows", table.select(names))
+            for table in _gathered(table.select(names) for table in tables):
+                connection.register("rows", table)
                 yield from connection.execute(query).fetchall()
 
     return Contents.of(found())
+
+
+def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Put small tables together: a query costs more than its rows."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(one.num_rows for one in waiting) >= _ROWS:
+            yield pa.concat_tables(waiting)
+            waiting.clear()
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def of_parquet(directory: Path, columns: Sequence[Column]) -> Contents:
