@@ -19,13 +19,15 @@ __all__ = ["main"]
 
 GROUPS = [*measurements.GROUPS, *memory.GROUPS]
 PAIRS = 11
+#: For `--rows`: only what other options ask for.
+NONE = "none"
 #: Columns of text that the table needs.
 _WIDTH = 150
 
 
 def main(description: str | None, arguments: Sequence[str] | None = None) -> int:
     """Measure what was asked for; print a table, write JSON and a picture. Return 1 if something failed."""
-    options = _parser(description).parse_args(arguments)
+    options = _options(_parser(description), arguments)
     console, status = Console(width=max(_WIDTH, Console().width)), Console(stderr=True)
     if options.plot and not plot.available():
         status.print(f"[yellow]no picture: {plot.HOW}")
@@ -72,6 +74,16 @@ def _note(status: Console, name: str, run: Run) -> None:
     status.print(f"  {name}: {run.seconds:.3f} s, CPU {run.cpu:.3f} s, {run.peak / 1e6:.0f} MB{wrong}")
 
 
+def _options(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the arguments; a row that does not exist is an error."""
+    options = parser.parse_args(arguments)
+    every = [row for group in GROUPS for row in group.rows]
+    for name in options.rows:
+        if name != NONE and not any(_is_wanted(row, [name]) for row in every):
+            parser.error(f"no row's name is or begins with {name}")
+    return options
+
+
 def _parser(description: str | None) -> argparse.ArgumentParser:
     names = [row.name for group in GROUPS for row in group.rows]
     parser = argparse.ArgumentParser(
@@ -80,7 +92,11 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--rows", nargs="*", default=[], metavar="ROW", help="rows, or beginnings of their names; none: all"
+        "--rows",
+        nargs="*",
+        default=[],
+        metavar="ROW",
+        help="rows, or beginnings of their names; all unless given; `none`: no row",
     )
     parser.add_argument("--pairs", type=int, help=f"runs of each, every one between two controls ({PAIRS})")
     parser.add_argument("--quick", action="store_true", help="little data, 2 pairs: does it work?")
