@@ -314,8 +314,11 @@ def test_it_says_that_it_is_not_open(tmp_path: Any) -> None:
 
 def test_the_memory_limit_and_the_threads_are_set(make_duck: Any) -> None:
     duck = make_duck(memory_limit=100 << 20, threads=1).open()
-    asked = "SELECT current_setting('memory_limit'), current_setting('threads'), current_setting('TimeZone')"
-    assert duck.pending(asked) == [("100.0 MiB", 1, "UTC")]
+    names = ("memory_limit", "wal_autocheckpoint", "threads", "TimeZone")
+    asked = ", ".join(f"current_setting('{name}')" for name in names)
+    assert duck.pending(f"SELECT {asked}") == [("100.0 MiB", "50.0 MiB", 1, "UTC")]
+    large = make_duck("large.duckdb", memory_limit=1 << 30).open()
+    assert large.pending("SELECT current_setting('wal_autocheckpoint')") == [("64.0 MiB",)]
 
 
 def test_rows_are_read_where_they_are(duck: Any, monkeypatch: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from etl_core import EtlError, StateError, Stream
+from etl_core import EtlError, Mode, StateError, Step, Stream
 
 SCHEMA = pa.schema([("id", pa.int64()), ("note", pa.string())])
 
@@ -68,6 +68,8 @@ def test_pipelines_share_a_file_and_keep_their_own_positions(make_duck: Any) -> 
             duck.open("fence")
             duck.ensure(SCHEMA, ["id"], stream=table)
             for n in range(10):
+                if n == 5:
+                    snapshot(duck, table)
                 duck.merge({"id": n % 3, "note": str(n)}, stream=table)
                 duck.flush(n)
         except EtlError as error:
@@ -82,4 +84,12 @@ def test_pipelines_share_a_file_and_keep_their_own_positions(make_duck: Any) -> 
     assert not failures
     for duck, table in zip(ducks, tables, strict=True):
         assert duck.destination.resume_position().value == 9
-        assert duck.query(f"FROM shop.{table.name} ORDER BY id") == [(0, "9"), (1, "7"), (2, "8")]
+        assert duck.query(f"FROM shop.{table.name} ORDER BY id") == [(0, "9"), (1, "7"), (2, "8"), (5, "new")]
+
+
+def snapshot(duck: Any, table: Stream) -> None:
+    """Begin a snapshot of one row, and end it after a flush."""
+    duck.write(Mode.MERGE, step=Step.BEGIN, stream=table)
+    duck.flush()
+    duck.write(Mode.MERGE, duck.rows([{"id": 5, "note": "new", "_etl_op": "r"}], table), Step.ROWS, table)
+    duck.write(Mode.MERGE, step=Step.END, stream=table)

@@ -35,6 +35,8 @@ _OFFLINE: dict[str, Any] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
 }
+#: How far the write-ahead log may grow before DuckDB writes it into the file, at most.
+_LOG = 64 << 20
 _HOLDER = re.compile(r"held in (.*?)\. See", re.DOTALL)
 _SCHEMA_ERRORS = (
     duckdb.BinderException,
@@ -158,6 +160,9 @@ def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
 
 def _settings(config: DuckDBConfig) -> Iterator[tuple[str, str]]:
     yield "memory_limit", literal(f"{config.memory_limit >> 20}MiB")
+    # A checkpoint may rewrite most of a table that is updated all over: fewer are cheaper. What waits in
+    # the log waits in memory too, and is read again after a crash.
+    yield "wal_autocheckpoint", literal(f"{min(config.memory_limit >> 1, _LOG) >> 20}MiB")
     yield "threads", str(config.threads)
     yield "TimeZone", "'UTC'"
     yield "arrow_lossless_conversion", "true"
