@@ -11,6 +11,7 @@ enum {
     COMMIT_SIZE = 26,
     XID = 4,
     FIRST_ROUTES = 64,
+    PIECE = 256 << 10, /* so many bytes of a transaction in progress are handed out at once */
     LARGE = 1 << 20, /* scratch that is not kept */
 };
 
@@ -422,19 +423,27 @@ static bool is_kept(const frame *message)
     return message->kind == 'd' && message->size > XLOG_HEADER && *message->body == 'w' && !ends_block(from);
 }
 
-/* Hand out all messages of the block that have come, as they are on the wire. */
-static int spool(decoder *self, details *out)
+/* Look how far the messages of the block go that have come: 1 where another follows, 0 where more may come. */
+static int find_kept(decoder *self)
 {
-    reader *wire = &self->wire;
-    size_t end = wire->start;
     frame message;
     int found;
-    while ((found = reader_peek(wire, end, &message)) > 0 && is_kept(&message))
-        end += message.whole;
-    if (found < 0 || end == wire->start)
-        return found < 0 ? found : NEED;
-    *out = (details){wire->input.data + wire->start, end - wire->start, self->spooling, false};
-    reader_take(wire, end - wire->start);
+    while ((found = reader_peek(&self->wire, self->wire.start + self->kept, &message)) > 0 && is_kept(&message))
+        self->kept += message.whole;
+    return found;
+}
+
+/* Hand out messages of the block as they are on the wire, when they are many or the last for now. */
+static int spool(decoder *self, details *out)
+{
+    int found = find_kept(self);
+    if (found < 0)
+        return found;
+    if (self->kept == 0 || (found == 0 && self->kept < PIECE))
+        return NEED;
+    *out = (details){self->wire.input.data + self->wire.start, self->kept, self->spooling, false};
+    reader_take(&self->wire, self->kept);
+    self->kept = 0;
     return SPOOL;
 }
 

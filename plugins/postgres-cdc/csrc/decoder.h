@@ -40,6 +40,7 @@ typedef struct {
     int64_t due;       /* on the monotonic clock: stop at the next commit */
     bool in_progress;  /* the wire is inside a block of the transaction `spooling` */
     uint32_t spooling;
+    size_t kept;       /* bytes of it at the front of the wire, not handed out yet */
     const uint32_t *aborted; /* sorted: sub-transactions to leave out of a replay */
     size_t aborts;
     route *routes;     /* by hash; a power of two of them */

@@ -8,7 +8,7 @@
 
 enum {
     ROOM = 256 << 10, /* asked for at once */
-    MUCH = 8 << 10,   /* so many bytes between two waits mean that the server has more than it can send */
+    MUCH = 4 << 10,   /* so many bytes after a nap mean that the server has more than it can send */
 };
 
 int64_t monotonic_us(void)
@@ -46,29 +46,36 @@ static void nap(int64_t us)
     nanosleep(&length, NULL);
 }
 
-/* Wait for more, at most until the deadline. */
+/* Wait until something is there. Where that was at once, more is on its way: let it gather. */
 static int wait_for_more(int fd, patience *how)
 {
-    bool much = how->since >= MUCH;
-    int64_t left = how->deadline - monotonic_us();
-    how->since = 0;
+    int64_t started = monotonic_us(), left = how->deadline - started;
     if (left <= 0)
         return OK;
-    if (much && how->nap) {
-        nap(how->nap < left ? how->nap : left);
-        return OK;
-    }
     struct pollfd ready = {fd, POLLIN, 0};
     int found = poll(&ready, 1, left / 1000 < INT_MAX ? (int)(left / 1000) + 1 : INT_MAX);
+    how->hurry = found > 0 && monotonic_us() - started < how->nap;
+    if (how->hurry)
+        nap(how->nap);
     return found < 0 && errno != EINTR ? IO_ERROR : OK;
+}
+
+/* Rest after `got` bytes were received and decoded. */
+static int rest(int fd, patience *how, long got)
+{
+    if (how->hurry && got >= MUCH) {
+        if (got < ROOM / 2)
+            nap(how->nap);
+        return OK;
+    }
+    how->hurry = false;
+    return got ? OK : wait_for_more(fd, how);
 }
 
 int pump(reader *wire, int fd, patience *how, decoding *run, void *self, details *out)
 {
-    for (;;) {
-        int event = run(self, out);
-        if (event != NEED)
-            return event;
+    int status = run(self, out);
+    while (status == NEED) {
         if (monotonic_us() >= how->deadline) {
             out->flag = how->came;
             return IDLE;
@@ -76,12 +83,10 @@ int pump(reader *wire, int fd, patience *how, decoding *run, void *self, details
         long got = receive(wire, fd);
         if (got < 0)
             return (int)got;
-        how->since += (size_t)got;
         how->came |= got > 0;
-        if (got == 0) {
-            int status = wait_for_more(fd, how);
-            if (status != OK)
-                return status;
-        }
+        status = run(self, out);
+        if (status == NEED)
+            status = rest(fd, how, got);
     }
+    return status;
 }

@@ -31,7 +31,7 @@ typedef struct {
 typedef struct {
     int64_t deadline; /* on the monotonic clock: give up then */
     int64_t nap;      /* to sleep while much comes; 0: never */
-    size_t since;     /* bytes that came since the last wait */
+    bool hurry;       /* much comes */
     bool came;        /* anything at all */
 } patience;
 

@@ -89,7 +89,7 @@ int read_patience(PyObject *args, int *fd, patience *how)
     double timeout, nap;
     if (!PyArg_ParseTuple(args, "idd", fd, &timeout, &nap))
         return -1;
-    *how = (patience){monotonic_us() + microseconds(timeout), microseconds(nap), 0, false};
+    *how = (patience){monotonic_us() + microseconds(timeout), microseconds(nap), false, false};
     return 0;
 }
 

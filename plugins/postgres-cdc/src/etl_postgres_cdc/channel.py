@@ -23,8 +23,8 @@ __all__ = ["Bulk", "Channel", "Fed", "Link"]
 
 #: Seconds to sleep while much comes over TCP, so that the server sends more at once.
 _NAP = 0.0005
-#: Bytes that a server sends between two waits only if it has more than it can send.
-_MUCH = 8 << 10
+#: Bytes that come during a nap only if the server has more than it can send.
+_MUCH = 4 << 10
 #: Seconds for the server to take a few bytes.
 _SENDING = 10.0
 _HEADER = 5
@@ -210,17 +210,19 @@ class Fed(Channel):
 
     def _receive(self, decoder: Decoder | Copier, timeout: float) -> Happening:
         deadline = time.monotonic() + timeout
-        came = much = False
+        came = hurry = False
         while True:
             event = decoder.run()
             if event is not None:
                 return event
-            left = deadline - time.monotonic()
-            if left <= 0:
+            started = time.monotonic()
+            if started >= deadline:
                 return Event.IDLE, 0, None, came
-            if much:
-                time.sleep(min(_NAP, left))
-            elif not self._link.wait(left):
+            if hurry:
+                time.sleep(_NAP)
+            elif not self._link.wait(deadline - started):
                 continue
+            elif time.monotonic() - started < _NAP:
+                time.sleep(_NAP)  # it was there at once: let more gather
             size = self._link.fill(decoder.feed)
-            came, much = came or size > 0, size >= _MUCH
+            came, hurry = came or size > 0, size >= _MUCH

@@ -37,6 +37,7 @@ _KEEPALIVE = struct.Struct(">xQQB")
 _LENGTH = struct.Struct(">I")
 _LARGEST = (1 << 30) + (1 << 20)
 _ROOM = 256 << 10
+_PIECE = 256 << 10
 #: Milliseconds that `poll` can wait.
 _LONGEST = (1 << 31) - 1
 
@@ -83,6 +84,7 @@ class PlainDecoder:
         self._replay = _Wire(bytearray())
         self._replaying = False
         self._block: int | None = None
+        self._gathered = 0
         self._aborted: frozenset[int] = frozenset()
         self._routes: dict[int, _Route] = {}
         self._cut: tuple[int, int] | None = None
@@ -173,12 +175,18 @@ class PlainDecoder:
             return False
         return kind == ord("d") and body[:1] == b"w" and len(body) > _XLOG_HEADER and body[25:] != b"E"
 
-    def _spool(self) -> Happening:
-        wire, at = self._wire, self._wire.start
-        while (message := wire.peek(at)) and self._is_kept(message[0], message[1]):
-            at += message[2]
-        data = bytes(wire.data[wire.start : at])
-        wire.start = at
+    def _spool(self) -> Happening | None:
+        """Hand out messages of the block, when they are many or the last for now."""
+        wire = self._wire
+        while message := wire.peek(wire.start + self._gathered):
+            if not self._is_kept(message[0], message[1]):
+                break
+            self._gathered += message[2]
+        if message is None and self._gathered < _PIECE:
+            return None
+        end = wire.start + self._gathered
+        data = bytes(wire.data[wire.start : end])
+        wire.start, self._gathered = end, 0
         return Event.SPOOL, self._block or 0, data, False
 
     def _frame(self, kind: int, body: bytes) -> Happening | None:

@@ -13,6 +13,7 @@ from etl_postgres_cdc import slots
 from etl_postgres_cdc.catalog import Table
 from etl_postgres_cdc.client import Catalog, Replication
 from etl_postgres_cdc.copying import Copying
+from etl_postgres_cdc.estimates import estimate
 from etl_postgres_cdc.position import TableState
 from etl_postgres_cdc.ranges import queries, relations
 from etl_postgres_cdc.reading import Part
@@ -169,6 +170,7 @@ class _TableCopy:
             schema=layout.schema,
             key=layout.key_names,
             seq=self.seq(0),
+            estimate=estimate(session.catalog, table),
         )
         parts = [
             Part(rows, self._lsn - 1, number << 40 | 1)
