@@ -11,7 +11,7 @@ from etl_core import Stream
 from etl_postgres_cdc.client import Catalog
 from etl_postgres_cdc.position import Column
 
-__all__ = ["Attribute", "Table", "attributes", "candidates", "published"]
+__all__ = ["Attribute", "Table", "attributes", "candidate", "candidates", "published", "published_table"]
 
 _HAS_GENERATED = 180000
 _PARTITIONED = "p"
@@ -72,7 +72,6 @@ SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relreplident::tex
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
   AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-ORDER BY 2, 3
 """
 # The member names the entry that publishes a table: of the table, of a partition's ancestor, of a schema.
 _PUBLISHED = """
@@ -89,8 +88,9 @@ JOIN pg_catalog.pg_publication_tables t ON t.pubname = p.pubname
 JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname
 JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
 WHERE p.pubname = %s
-ORDER BY 2, 3
 """
+_ONE = " AND n.nspname = %s AND c.relname = %s"
+_ORDER = " ORDER BY 2, 3"
 _ATTRIBUTES = """
 SELECT a.attrelid::bigint, a.attnum, a.attname, a.atttypid::bigint, a.atttypmod, a.attisdropped,
   a.attgenerated <> '', a.xmin::text::bigint,
@@ -119,14 +119,28 @@ ORDER BY 1, 2, 3
 
 def candidates(catalog: Catalog, wanted: Callable[[Stream], bool]) -> list[Table]:
     """Return the permanent tables that `wanted` takes; a partitioned table is one, its partitions none."""
-    rows = catalog.query(_CANDIDATES, doing="listing tables")
+    rows = catalog.query(_CANDIDATES + _ORDER, doing="listing tables")
     return _tables(catalog, rows, wanted)
+
+
+def candidate(catalog: Catalog, stream: Stream) -> Table | None:
+    """Return one such table, or None."""
+    rows = catalog.query(_CANDIDATES + _ONE, stream.namespace, stream.name, doing="looking for a table")
+    return next(iter(_tables(catalog, rows, stream.__eq__)), None)
 
 
 def published(catalog: Catalog, publication: str, wanted: Callable[[Stream], bool]) -> list[Table]:
     """Return the tables of a publication that `wanted` takes, as it publishes them."""
-    rows = catalog.query(_PUBLISHED, publication, doing="listing published tables")
+    rows = catalog.query(_PUBLISHED + _ORDER, publication, doing="listing published tables")
     return _tables(catalog, rows, wanted)
+
+
+def published_table(catalog: Catalog, publication: str, stream: Stream) -> Table | None:
+    """Return one such table, or None: where there are many, looking at each alone is what costs."""
+    rows = catalog.query(
+        _PUBLISHED + _ONE, publication, stream.namespace, stream.name, doing="looking for a table"
+    )
+    return next(iter(_tables(catalog, rows, stream.__eq__)), None)
 
 
 def attributes(

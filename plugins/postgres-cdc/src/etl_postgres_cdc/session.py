@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from etl_core import Context, PositionLostError
+from etl_core import Context, PositionLostError, Stream
 from etl_pglib.types import TypeCatalog
 from etl_postgres_cdc import catalog as catalogs
 from etl_postgres_cdc import publication as publications
@@ -79,6 +79,14 @@ class Session:
         if self.streams or self.config.publication:
             return catalogs.published(catalog or self.catalog, self.publication, self.selection)
         return catalogs.candidates(catalog or self.catalog, self.selection)
+
+    def table(self, stream: Stream, catalog: Catalog | None = None) -> Table | None:
+        """Return one table as `tables` would, or None when it is not one to read."""
+        if not self.selection(stream):
+            return None
+        if self.streams or self.config.publication:
+            return catalogs.published_table(catalog or self.catalog, self.publication, stream)
+        return catalogs.candidate(catalog or self.catalog, stream)
 
     def discover(self) -> list[Table]:
         """Return the tables to read, or those that a publication will be made of."""

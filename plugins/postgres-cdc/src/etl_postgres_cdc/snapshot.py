@@ -140,8 +140,7 @@ class _TableCopy:
         return pack_seq(self._session.ctx.epoch, self._lsn - 1, ordinal)
 
     def _find(self, catalog: Catalog) -> Table | None:
-        tables = self._session.tables(catalog)
-        return next((table for table in tables if table.stream == self._stream), None)
+        return self._session.table(self._stream, catalog)
 
     def _lock(self, table: Table) -> bool:
         """Keep the table as it is, and say whether it still is what the snapshot sees.

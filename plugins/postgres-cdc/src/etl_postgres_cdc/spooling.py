@@ -15,7 +15,7 @@ from etl_core import RetryableError
 __all__ = ["Spool", "Spools", "packed"]
 
 #: Bytes of all transactions in progress that stay in memory.
-_BUDGET = 32 << 20
+_BUDGET = 8 << 20
 
 
 @frozen
@@ -94,12 +94,17 @@ class Spools:
     def __len__(self) -> int:
         return len(self._spools)
 
+    @property
+    def in_memory(self) -> int:
+        """Bytes that are in memory."""
+        return sum(spool.in_memory for spool in self._spools.values())
+
     def add(self, xid: int, data: bytes, serial: int) -> None:
         """Keep messages of a transaction; the largest goes to disk when all are too large together."""
         if xid not in self._spools:
             self._spools[xid] = Spool(directory=self._directory)
         self._spools[xid].add(data, serial)
-        if sum(spool.in_memory for spool in self._spools.values()) > _BUDGET:
+        if self.in_memory > _BUDGET:
             max(self._spools.values(), key=lambda spool: spool.in_memory).to_disk()
 
     def abort(self, xid: int, subxid: int) -> None:

@@ -165,10 +165,9 @@ class Targets:
 
     def _table(self, stream: Stream, relation: int) -> Table:
         """Return the catalog's view of a table, which may be ahead of the stream, or empty."""
-        found = catalogs.published(self._session.catalog, self._session.publication, stream.__eq__)
-        for table in found:
-            if table.oid == relation:
-                return table
+        found = catalogs.published_table(self._session.catalog, self._session.publication, stream)
+        if found and found.oid == relation:
+            return found
         attributes = catalogs.attributes(self._session.catalog, relation)
         return Table(stream, relation, "r", "d", attributes=attributes)
 
