@@ -324,10 +324,12 @@ def prepared(pg: Database, tmp_path: Path, setting: str, rows: int) -> tuple[Cop
 
 
 def compare(pg: Database, scenario: str, mirror: Copy, history: Copy) -> None:
-    """Assert that both have what the source has, and that the server sent early."""
+    """Assert that both have what the source has."""
     for copy in (mirror, history):
         copy.once()
-        wait_until(partial(streamed, pg, copy), what="what the server says of it")
+        # What was rolled back by then some versions do not send at all.
+        if scenario != "rolled back":
+            wait_until(partial(streamed, pg, copy), what="the server's word that it sent early")
     for (table,) in pg.query("select tablename from pg_tables where schemaname = 'public'"):
         found = mirror.rows(table, ", ".join(columns_of(pg, table)))
         assert found == pg.query(f"select * from {table} order by 1"), table
