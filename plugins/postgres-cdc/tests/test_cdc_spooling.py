@@ -46,7 +46,9 @@ def test_memory_stays_within_the_budget_and_no_file_has_a_name(
         spools.add(serial % 3, b"x" * 100, serial)
         assert spools.in_memory <= 1000
     assert list((tmp_path / "spill").iterdir()) == []
-    assert [len(data) for data, _ in spools.take(1).read()] == [100] * 100
+    spool = spools.take(1)
+    assert [len(data) for data, _ in spool.read()] == [100] * 100
+    spool.close()
     spools.close()
 
 
