@@ -21,7 +21,7 @@ class Selection:
 
     def __call__(self, stream: Stream) -> bool:
         text = str(stream)
-        return any(fnmatchcase(text, pattern) for pattern in self.patterns)
+        return any(_takes(pattern, text) for pattern in self.patterns)
 
     def problems(self, found: Iterable[Stream], where: str) -> list[Problem]:
         """Return a problem for each pattern that takes nothing, with the nearest names.
@@ -29,7 +29,7 @@ class Selection:
         A pattern with a wildcard may be there for tables to come, as long as anything is taken at all.
         """
         names = [str(stream) for stream in found]
-        taken = {p: any(fnmatchcase(name, p) for name in names) for p in self.patterns}
+        taken = {p: any(_takes(p, name) for name in names) for p in self.patterns}
         missing = [p for p in self.patterns if not taken[p] and (_is_exact(p) or not any(taken.values()))]
         return [
             Problem("extract.tables", f"{pattern} matches no table {where}", _suggestion(pattern, names))
@@ -40,6 +40,11 @@ class Selection:
         """Raise ConfigError for `problems`."""
         if problems := self.problems(found, where):
             raise ConfigError("tables were not found", problems=problems)
+
+
+def _takes(pattern: str, name: str) -> bool:
+    """Say whether a pattern takes a table; a name may have wildcards in it and then stands for itself too."""
+    return pattern == name or fnmatchcase(name, pattern)
 
 
 def _is_exact(pattern: str) -> bool:
