@@ -68,6 +68,13 @@ def test_patterns_take_names_as_they_are_quoted() -> None:
     assert not selection(Stream("other", "public"))
 
 
+def test_a_name_with_wildcards_in_it_stands_for_itself() -> None:
+    odd = Stream("public", "a[1]")
+    selection = Selection((str(odd),))
+    assert selection(odd)
+    assert selection.problems([odd], "here") == []
+
+
 def test_a_pattern_for_tables_to_come_is_no_problem() -> None:
     found = [Stream("public", "orders")]
     assert Selection(("public.orders", "later.*")).problems(found, "here") == []
