@@ -114,7 +114,7 @@ static int append_utf8(column *self, const uint8_t *value, size_t size)
 static int append_hex(column *self, const uint8_t *value, size_t size)
 {
     size_t bytes = size / 2;
-    int status = buffer_reserve(&self->data, bytes);
+    int status = buffer_reserve(&self->data, bytes + 1); /* so that there is a place even for nothing */
     if (status != OK)
         return status;
     if (!read_hex(value, size, self->data.data + self->data.size))
