@@ -6,7 +6,6 @@ there is TLS or where only libpq knows how: it feeds what came. Errors are those
 
 from __future__ import annotations
 
-import select
 import socket
 import threading
 import time
@@ -18,6 +17,7 @@ from typing import Any
 from etl_core import Cancelled, Context, FatalError, RetryableError
 from etl_pglib.secure.messages import failure, query
 from etl_postgres_cdc.events import Copier, Decoder, Event, Happening
+from etl_postgres_cdc.waiting import readable, writable
 
 __all__ = ["Bulk", "Channel", "Fed", "Link"]
 
@@ -121,7 +121,7 @@ class Bulk(Channel):
             self._write(b"d" + (len(data) + 4).to_bytes(4) + data)
 
     def discard(self, timeout: float) -> None:
-        if select.select([self._fd], [], [], timeout)[0]:
+        if readable(self._fd, timeout):
             with self._socket() as connection, self._translated():
                 while self._piece(connection):
                     pass
@@ -157,7 +157,7 @@ class Bulk(Channel):
             while len(data) < size:
                 if self._ctx.cancel.is_set():
                     raise Cancelled
-                if select.select([self._fd], [], [], self._ctx.poll_interval)[0]:
+                if readable(self._fd, self._ctx.poll_interval):
                     piece = connection.recv(size - len(data))
                     if not piece:
                         raise EOFError
@@ -169,7 +169,7 @@ class Bulk(Channel):
         left = memoryview(data)
         with self._socket() as connection:
             while left:
-                if not select.select([], [self._fd], [], max(0.0, deadline - time.monotonic()))[1]:
+                if not writable(self._fd, deadline - time.monotonic()):
                     raise RetryableError("the server does not take what is sent", doing=self._doing)
                 left = left[connection.send(left, socket.MSG_DONTWAIT) :]
 

@@ -6,7 +6,6 @@ The only file that imports psycopg. Every error leaves it as one of `etl_core.er
 from __future__ import annotations
 
 import os
-import select
 import socket
 import struct
 import threading
@@ -23,6 +22,7 @@ from etl_pglib import client as pglib
 from etl_pglib.secure import Secure, copy_data, open_secure
 from etl_postgres_cdc.channel import Bulk, Channel, Fed, Link
 from etl_postgres_cdc.events import Decoder, Happening
+from etl_postgres_cdc.waiting import readable
 
 __all__ = ["Catalog", "Replication"]
 
@@ -196,7 +196,7 @@ class Replication:
 
     def wait(self, timeout: float) -> bool:
         """Wait until something arrives, at most `timeout` seconds; say whether it did."""
-        return bool(select.select([self._pg.socket], [], [], timeout)[0])
+        return readable(self._pg.socket, timeout)
 
     def status(self, received: int, durable: int, ask: bool = False) -> None:
         """Tell the server what was received and what is durable; `ask` for a keepalive in return."""
@@ -264,7 +264,7 @@ class _Copied(Link):
                 raise _error(result)
 
     def wait(self, timeout: float) -> bool:
-        return self._fresh or bool(select.select([self._pg.socket], [], [], timeout)[0])
+        return self._fresh or readable(self._pg.socket, timeout)
 
     def fill(self, sink: Callable[[Any], object]) -> int:
         """Take all that libpq has and can have, which its socket does not always tell."""
@@ -324,7 +324,7 @@ def _answer(pg: pq.abc.PGconn, sql: str, ctx: Context) -> pq.abc.PGresult | None
     while pg.is_busy():
         if ctx.cancel.is_set():
             raise Cancelled
-        select.select([pg.socket], [], [], ctx.poll_interval)
+        readable(pg.socket, ctx.poll_interval)
         pg.consume_input()
     return pg.get_result()
 

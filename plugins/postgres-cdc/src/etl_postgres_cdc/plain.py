@@ -6,7 +6,6 @@ It does what csrc/decoder.c does, message by message, and refuses what that refu
 from __future__ import annotations
 
 import os
-import select
 import struct
 import time
 from array import array
