@@ -320,3 +320,15 @@ def test_the_file_may_be_called_anything(make_duck: Any, name: str) -> None:
     duck.open()
     assert duck.destination.table(ORDERS).key == ("id",)
     assert duck.destination.resume_position() is not None
+
+
+def test_what_others_change_between_transactions_is_seen(filled: Any) -> None:
+    filled.merge({"id": 1, "note": "before"})
+    filled.flush()
+    filled.query("ALTER TABLE shop.orders ADD COLUMN mine INTEGER DEFAULT 7")
+    filled.merge({"id": 1, "note": "after"})
+    assert filled.pending() == [(1, "after", None), (2, None, 7)]
+    filled.flush()
+    filled.query("DROP TABLE shop.orders")
+    with pytest.raises(SchemaError):
+        filled.merge({"id": 1})

@@ -47,6 +47,10 @@ def ints(type: pa.DataType, values: list[int | None]) -> pa.Array:
 
 
 I32, I64 = 2**31 - 1, 2**63 - 1
+#: Below a null struct, the index points into a dictionary that has nothing.
+CODED = pa.struct([("a", pa.dictionary(pa.int8(), pa.string()))])
+PLAIN = pa.struct([("a", pa.string())])
+
 EXACT: list[tuple[pa.Array, pa.DataType]] = [
     (pa.array([True, False, None]), pa.bool_()),
     *[
@@ -100,6 +104,13 @@ EXACT: list[tuple[pa.Array, pa.DataType]] = [
     (pa.array([[1, None], [], None], pa.large_list(pa.int8())), pa.list_(pa.int8())),
     (pa.array([[1, None], [], None], pa.list_view(pa.int8())), pa.list_(pa.int8())),
     (pa.array([[1, None], [], None], pa.large_list_view(pa.int8())), pa.list_(pa.int8())),
+    (pa.array([[1.5], None, [None, 2.0]], pa.list_view(pa.float16())), pa.list_(pa.float32())),
+    (pa.array([None, [1.5, 2.0], [2.5]], pa.large_list_view(pa.float16())), pa.list_(pa.float32())),
+    (pa.array([[None], [], None], pa.list_(CODED)), pa.list_(PLAIN)),
+    (
+        pa.array([[("k", None)], None, [("l", None)]], pa.map_(pa.string(), CODED)),
+        pa.map_(pa.string(), PLAIN),
+    ),
     (pa.array([[1, None], None], pa.list_(pa.int8(), 2)), pa.list_(pa.int8(), 2)),
     (pa.array([[], None], pa.list_(pa.int8(), 0)), pa.list_(pa.int8())),
     (pa.array([[[1], None], None], pa.list_(pa.list_(pa.int8()))), pa.list_(pa.list_(pa.int8()))),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -26,10 +26,14 @@ from etl_duckdb.names import CONTROL, literal, quote
 
 __all__ = ["INCOMING", "Database", "inspect"]
 
+T = TypeVar("T")
+
 #: The name by which a statement reads the rows handed over with it, whose columns have names of ours.
 #: DuckDB finds the variable of `rows` when no table has the name; in `temp`, only ours could.
 INCOMING = "temp.main._etl_incoming"
 
+#: How statements begin that leave tables as they are, but for their rows.
+_ROWS_ONLY = ("SELECT", "INSERT", "UPDATE", "DELETE")
 #: A pipeline never waits for, nor runs, something from the network.
 _OFFLINE: dict[str, Any] = {
     "autoinstall_known_extensions": "false",
@@ -64,6 +68,7 @@ class Database:
         # With the catalog, because a file may be named like a schema.
         self.control = f"{quote(self.catalog)}.{CONTROL}"
         self.in_transaction = False
+        self._known: dict[Hashable, Any] = {}
 
     def named(self, schema: str, table: str) -> str:
         """Return the quoted name of a table in the file."""
@@ -83,6 +88,8 @@ class Database:
         transaction ends; this keeps them no longer than the statement.
         """
         _etl_incoming = incoming  # read by its name
+        if not sql.startswith(_ROWS_ONLY):
+            self.forget()
         with self._errors():
             return self._connection.execute(sql, list(parameters)).fetchall()
 
@@ -94,6 +101,22 @@ class Database:
             except (duckdb.CatalogException, duckdb.BinderException):  # a view has no rowid
                 return None
             return found.to_arrow_table().schema.remove(0)
+
+    def recall(self, what: Hashable, read: Callable[[], T]) -> T:
+        """Return what `read` returns or, in one transaction, returned before.
+
+        A transaction sees the file as it was at its beginning, but for what it does itself.
+        """
+        if not self.in_transaction:
+            return read()
+        if what not in self._known:
+            self._known[what] = read()
+        found: T = self._known[what]
+        return found
+
+    def forget(self) -> None:
+        """Forget what `recall` knows: this transaction changed it, or another one begins."""
+        self._known.clear()
 
     def begin(self) -> None:
         """Open the transaction, unless it is."""
@@ -109,6 +132,7 @@ class Database:
     def rollback(self) -> None:
         """Drop the open transaction; never fails."""
         self.in_transaction = False
+        self.forget()
         with suppress(duckdb.Error):  # nothing is open any more, or the database has to be opened again
             self._connection.execute("ROLLBACK")
 

@@ -78,6 +78,10 @@ def position(db: Database, pipeline: str) -> Position | None:
 
 def kept(db: Database, stream: Stream) -> Kept:
     """Return what is kept with a table; nothing for a table this connector did not make."""
+    return db.recall(stream, lambda: _kept(db, stream))
+
+
+def _kept(db: Database, stream: Stream) -> Kept:
     rows = db.rows(
         f"SELECT seq, key, control FROM {db.control}.tables WHERE table_schema = ? AND table_name = ?",
         _identity(stream),
@@ -91,6 +95,7 @@ def keep(db: Database, stream: Stream, value: Kept) -> None:
     db.run(f"DELETE FROM {db.control}.tables WHERE table_schema = ? AND table_name = ?", identity)
     row = [*identity, value.seq, list(value.key), list(value.control)]
     db.run(f"INSERT INTO {db.control}.tables VALUES (?, ?, ?, ?, ?)", row)
+    db.forget()
 
 
 def _identity(stream: Stream) -> list[str]:

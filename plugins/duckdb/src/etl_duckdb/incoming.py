@@ -37,10 +37,25 @@ def _converted(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
 
 def _cast(array: pa.Array, wanted: pa.DataType) -> pa.Array:
     """Cast; what lies below the nulls of a struct, and may be out of bounds, is left out of it."""
-    if not pt.is_struct(wanted) or array.type == wanted:
-        return array.cast(wanted)
-    children = [_cast(child, field.type) for child, field in zip(array.flatten(), wanted, strict=True)]
-    return pa.StructArray.from_arrays(children, fields=list(wanted), mask=array.is_null())
+    kind = array.type
+    if kind == wanted:
+        return array
+    if pt.is_dictionary(kind) and not len(array.dictionary):
+        return pa.nulls(len(array), wanted)
+    if pt.is_struct(wanted):
+        children = [_cast(child, field.type) for child, field in zip(array.flatten(), wanted, strict=True)]
+        return pa.StructArray.from_arrays(children, fields=list(wanted), mask=array.is_null())
+    if pt.is_map(wanted):
+        array = pa.concat_arrays([array])  # a part of an array becomes a whole one
+        sides = _cast(array.keys, wanted.key_type), _cast(array.items, wanted.item_type)
+        return pa.MapArray.from_arrays(array.offsets, *sides, wanted, mask=array.is_null())
+    if pt.is_large_list(wanted):
+        # Not by pyarrow's cast, which loses the values of a list view's last list.
+        lengths = pc.fill_null(pc.list_value_length(array).cast(pa.int64()), 0)
+        offsets = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(lengths)])
+        values = _cast(pc.list_flatten(array), wanted.value_type)
+        return pa.LargeListArray.from_arrays(offsets, values, wanted, mask=array.is_null())
+    return array.cast(wanted)
 
 
 def _nests(type: pa.DataType, within: bool = False) -> bool:

@@ -80,6 +80,10 @@ def never_null(db: Database, stream: Stream) -> frozenset[str]:
 
 def look(db: Database, name: str) -> Target | None:
     """Return the table of this quoted name, or None."""
+    return db.recall(name, lambda: _look(db, name))
+
+
+def _look(db: Database, name: str) -> Target | None:
     found = db.schema(name)
     if found is None:
         return None
