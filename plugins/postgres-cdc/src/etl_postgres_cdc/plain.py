@@ -26,6 +26,7 @@ from etl_postgres_cdc.pgoutput import (
     Update,
 )
 from etl_postgres_cdc.rows import EPOCH, Rows
+from etl_postgres_cdc.waiting import readable
 
 __all__ = ["PlainDecoder"]
 
@@ -37,8 +38,6 @@ _LENGTH = struct.Struct(">I")
 _LARGEST = (1 << 30) + (1 << 20)
 _ROOM = 256 << 10
 _PIECE = 256 << 10
-#: Milliseconds that `poll` can wait.
-_LONGEST = (1 << 31) - 1
 
 
 @frozen
@@ -113,7 +112,7 @@ class PlainDecoder:
             left = deadline - time.monotonic()
             if left <= 0:
                 return Event.IDLE, 0, None, came
-            if _readable(fd, left):
+            if readable(fd, left):
                 data = os.read(fd, _ROOM)
                 if not data:
                     raise EOFError
@@ -316,13 +315,6 @@ class PlainDecoder:
         self.size += size
         full = self.rows >= self._max_rows or self.size >= self._max_bytes
         return (Event.FULL, 0, None, False) if full else None
-
-
-def _readable(fd: int, timeout: float) -> bool:
-    """Wait for something to read; `select` would not take the descriptors of a large process."""
-    waiting = select.poll()
-    waiting.register(fd, select.POLLIN)
-    return bool(waiting.poll(min(timeout * 1000 + 1, _LONGEST)))
 
 
 def _parse(payload: bytes) -> Message:
