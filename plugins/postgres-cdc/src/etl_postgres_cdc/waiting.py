@@ -6,6 +6,8 @@ import selectors
 
 __all__ = ["readable", "writable"]
 
+#: Seconds; more than anybody waits at once, and less than any selector refuses.
+_LONGEST = 1e6
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
@@ -22,4 +24,4 @@ def writable(fd: int, timeout: float) -> bool:
 def _ready(fd: int, event: int, timeout: float) -> bool:
     with _Selector() as selector:
         selector.register(fd, event)
-        return bool(selector.select(max(0.0, timeout)))
+        return bool(selector.select(min(max(0.0, timeout), _LONGEST)))
