@@ -131,7 +131,7 @@ class Resources:
         Size(256 << 20), help="Arrow bytes held by all stages together.", validator=_positive
     )
     queue: Size = setting(
-        Size(64 << 20), help="Arrow bytes waiting between source and load.", validator=_positive
+        Size(32 << 20), help="Arrow bytes waiting between source and load.", validator=_positive
     )
     spill: Path = setting(Path(".etl/spill"), help="Directory for what does not fit into memory.")
 
