@@ -165,7 +165,7 @@ def test_announcing_a_table_again_costs_no_memory() -> None:
         decoder.route(7, None, 0, 0)
         decoder.feed(relation(7))
         decoder.run()
-    assert resident() - before < 4 << 20
+    assert resident() - before < 12 << 20
 
 
 def test_memory_of_a_large_message_is_given_back() -> None:
