@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 from etl_core import Batch, FatalError, RetryableError
-from etl_pglib.names import quote_ident, quote_literal
+from etl_pglib.names import quote_ident
 from etl_postgres_cdc import slots
 from etl_postgres_cdc.events import Decoder, Event, Happening
 from etl_postgres_cdc.feedback import Feedback
@@ -121,7 +121,8 @@ class Streaming:
 
     def _start(self) -> Batches:
         session = self._session
-        publication = quote_literal(quote_ident(session.publication))
+        # In the grammar of replication commands a backslash stands for itself.
+        publication = "'" + quote_ident(session.publication).replace("'", "''") + "'"
         options = f"proto_version '2', streaming 'on', publication_names {publication}"
         sql = (
             f"START_REPLICATION SLOT {quote_ident(session.slot)} LOGICAL "
