@@ -298,6 +298,14 @@ static int take_begin(decoder *self, span from)
     return NEED;
 }
 
+/* A transaction ended: if it is the one to go on with, nothing is left to skip. Others may come before it, of which
+ * nothing is published: in progress, a server sends those too. */
+static void end_cut(decoder *self)
+{
+    if (self->at.lsn == self->cut_lsn)
+        self->cutting = false;
+}
+
 bool decoder_has_much(const decoder *self)
 {
     return self->rows >= self->max_rows / 2 || self->bytes >= self->max_bytes / 2;
@@ -307,7 +315,8 @@ static int take_commit(decoder *self, span from)
 {
     if (from.end - from.at != COMMIT_SIZE || !self->open || !read_time_at(from.at + 18, &self->timestamp))
         return BAD_MESSAGE;
-    self->open = self->cutting = false;
+    self->open = false;
+    end_cut(self);
     self->end = be64(from.at + 10);
     if (decoder_has_much(self))
         return COMMITTED;
@@ -509,7 +518,8 @@ int decoder_end_replay(decoder *self, uint64_t end, int64_t time)
 {
     if (!self->replaying || self->replay.start != self->replay.input.size)
         return BAD_MESSAGE;
-    self->open = self->replaying = self->cutting = false;
+    self->open = self->replaying = false;
+    end_cut(self);
     self->end = end;
     self->timestamp = time;
     if (self->message.capacity > LARGE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from cdc_harness import Harness, plain, rows_of, seqs
 
 from etl_core import OP, Batch, ConfigError, Kind, StateError, Stream
+from etl_pglib.embedded import EmbeddedPostgres
 from etl_pglib.testing import Database
 from etl_postgres_cdc import decoding
 
@@ -326,3 +328,37 @@ def test_an_epoch_is_the_contexts(pg: Database, cdc: Make) -> None:
     source.once(epoch=3)
     source.once(epoch=4)
     assert [seq[:4] for _, seq in seqs(source.batches)] == [b"\0\0\0\3"] * 3 + [b"\0\0\0\4"] * 3
+
+
+def test_a_transaction_of_other_tables_that_is_sent_in_progress_ends_no_skipping(
+    pg_private: Callable[..., EmbeddedPostgres], small_batches: None
+) -> None:
+    """Whether the server sends one in progress depends on its memory, also between two reads."""
+    server = pg_private(settings={"wal_level": "logical"})
+    database = Database("one", server.create_database("one"), server)
+    database.execute("create table t (id int primary key)", "create table other (id int, x text)")
+    source = Harness(database.dsn, ["public.t"]).start()
+    source.batch(Kind.SNAPSHOT_END)
+    source.ack()
+    before = source.position
+    source.stop()
+    database.execute(
+        "insert into other select g, repeat('x', 200) from generate_series(1, 5000) g",
+        "insert into t select generate_series(1, 20)",
+    )
+    source.batches.clear()
+    source.start(before)
+    source.until(lambda: len(rows_of(source.batches)) >= 6 and source.position["transaction"])
+    source.stop()
+    cut, first = source.position, [row["id"] for row in rows_of(source.batches)]
+    database.execute("alter system set logical_decoding_work_mem = '64kB'", "select pg_reload_conf()")
+    deadline = time.monotonic() + 30
+    while database.query("show logical_decoding_work_mem") != [("64kB",)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    source.batches.clear()
+    source.start(cut)
+    source.until(lambda: source.position["transaction"] is None)
+    second = [row["id"] for row in rows_of(source.batches)]
+    source.close()
+    assert first + second == list(range(1, 21))

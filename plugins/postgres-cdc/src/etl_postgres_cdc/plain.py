@@ -260,7 +260,8 @@ class PlainDecoder:
         return (Event.COMMITTED, 0, None, False) if due else None
 
     def _committed(self, end: int, timestamp: int) -> None:
-        self._cut = None
+        if self._cut and self._cut[0] == self.lsn:
+            self._cut = None
         self._end = end
         self.timestamp = timestamp
 

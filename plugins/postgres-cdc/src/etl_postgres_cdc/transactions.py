@@ -99,8 +99,7 @@ class Transactions:
         if end:
             self._progress.lsn = end
             self._progress.as_of = self.decoder.timestamp
-            self._progress.cut = None
-        elif self._progress.cut and not self.decoder.skipping:
+        if self._progress.cut and not self.decoder.skipping:
             self._progress.cut = None
 
     def _message(self, data: bytes) -> Iterator[Batch]:
