@@ -33,7 +33,7 @@ from etl_postgres_cdc.pgoutput import (
     Values,
 )
 
-__all__ = ["PLANS", "Stream", "chunks_of", "ended", "stream", "streams"]
+__all__ = ["PLANS", "RELATIONS", "Stream", "chunks_of", "ended", "stream", "streams"]
 
 FIRST_LSN = 0x1_0000_0000
 DAY = 86_400_000_000

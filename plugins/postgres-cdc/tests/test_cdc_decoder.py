@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 from decoder_driver import BOTH, PLAIN, Plan, same_batches, transcript
-from decoder_streams import PLANS, Stream, chunks_of, stream, streams
+from decoder_streams import PLANS, RELATIONS, Stream, chunks_of, stream, streams
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
@@ -33,6 +33,13 @@ def test_the_streams_have_everything() -> None:
 @given(streams(), PLANS, CHUNKS)
 def test_streams(stream: Stream, plan: Plan, chunk: int) -> None:
     assert_equal(plan, chunks_of(stream.data, chunk))
+
+
+@given(streams(), st.data())
+def test_a_snapshot_that_ends_with_a_transaction(stream: Stream, data: st.DataObject) -> None:
+    """The first transaction that it does not include is the one that commits there."""
+    snapshots = dict.fromkeys(RELATIONS, data.draw(st.sampled_from([*stream.lsns, 0])))
+    assert_equal(Plan(snapshots=snapshots), [stream.data])
 
 
 @given(streams(misfits=0.05), PLANS)
