@@ -99,6 +99,8 @@ def streams() -> Iterator[tuple[str, bytes]]:
             yield f"wire-{limits}-{piece}", b"\0" + head + wire
     for failing in (1, 2, 3, 5, 8, 13, 21, 34, 55, 89):
         yield f"memory-{failing}", bytes([1, 0, failing, 15]) + framed(whole() + blocks())
+    full = [encode(Begin(7, 0, 1)), *[encode(Insert(NARROW, ["x" * 240]))] * 12]
+    yield "full", b"\1\0\0\x0f" + framed(full)  # more than offsets reach, as the target is compiled
     for number in range(5):
         yield f"made-{number}", b"\0\0\0\7" + stream(number, 6).data
 
