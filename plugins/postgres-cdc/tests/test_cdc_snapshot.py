@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pyarrow as pa
 import pytest
 from cdc_harness import Harness, plain, rows_of, seqs
 
 from etl_core import Kind, RetryableError, unpack_seq
 from etl_pglib.testing import Database
-from etl_postgres_cdc import decoding, ranges
+from etl_postgres_cdc import copying, decoding, ranges, reading
 
 Make = Callable[..., Harness]
 
@@ -103,3 +104,36 @@ def test_a_heartbeat_needs_no_privilege(pg: Database) -> None:
     source.once()
     pg.execute("insert into t values (1)")
     assert plain(rows_of(source.once(source.position))) == [("i", 1)]
+
+
+def test_a_part_is_read_on_in_the_same_order_whatever_the_planner_has_learned_since(
+    pg: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MAX_ROWS", 100)
+    monkeypatch.setattr(decoding, "MAX_ROWS", 100)
+    pg.execute(
+        "create table t (id int primary key, v int, x text) with (autovacuum_enabled = off)",
+        "alter table t replica identity full",
+        "create index on t (v)",
+        "insert into t select n, 18000 - n, repeat('x', 750) from generate_series(1, 18000) n",
+        f"alter database {pg.name} set random_page_cost = 1.5",
+        "create publication p for table t where (v < 15000 and v >= 0)",
+    )
+    put = copying.Copying._put
+    broken: list[int] = []
+
+    def put_and_break(self: copying.Copying, out: copying.Out, batch: pa.RecordBatch | None) -> None:
+        put(self, out, batch)
+        if batch is not None and not broken:
+            copies = "query like 'COPY%' and pid <> pg_backend_pid() and datname = current_database()"
+            pg.execute("analyze t")
+            broken.extend(pid for (pid,) in pg.query(f"select pid from pg_stat_activity where {copies}"))
+            pg.execute(f"select pg_terminate_backend(pid) from pg_stat_activity where {copies}")
+
+    monkeypatch.setattr(copying.Copying, "_put", put_and_break)
+    source = Harness(pg.dsn, ["public.t"], publication="p", snapshot_readers=1).start()
+    source.batch(Kind.SNAPSHOT_END)
+    source.close()
+    assert broken
+    wanted = [n for (n,) in pg.query("select id from t where v < 15000 and v >= 0")]
+    assert sorted(row["id"] for row in rows_of(source.batches)) == sorted(wanted)

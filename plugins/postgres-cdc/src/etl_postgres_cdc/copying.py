@@ -116,7 +116,7 @@ class Copying:
                 job.failures += 1
 
     def _read(self, connection: Catalog, job: _Job) -> None:
-        """Read a part on from where it is; under one snapshot its rows always come in one order."""
+        """Read a part on from where it is; its rows come in the order of the heap, whoever reads them."""
         for batch in read(self._ctx, connection, self._layout, job.part, job.done):
             self._put(job.out, batch)
             job.done += batch.num_rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 
 import attrs
 
@@ -24,6 +25,15 @@ from etl_postgres_cdc.wal import position
 __all__ = ["take"]
 
 _LAST = 2**64 - 1
+_LOCKS = "10s"
+# Rows come in the order of the heap: another plan, perhaps after an ANALYZE, would have another order, and
+# a part is read on after its first rows when its connection broke.
+_SETTINGS = """
+SELECT pg_catalog.set_config(name, value, true) FROM (VALUES
+  ('lock_timeout', %s), ('enable_indexscan', 'off'), ('enable_indexonlyscan', 'off'),
+  ('enable_bitmapscan', 'off'), ('max_parallel_workers_per_gather', '0'), ('synchronize_seqscans', 'off')
+) AS settings (name, value)
+"""
 _ROUNDS = 20
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
@@ -86,8 +96,12 @@ class _Pool:
         self._idle: list[Catalog] = []
 
     @contextmanager
-    def lend(self) -> Iterator[Catalog]:
-        """Lend a connection that is in a transaction under the snapshot; from any thread."""
+    def lend(self, lock_timeout: str = "0") -> Iterator[Catalog]:
+        """Lend a connection that is in a transaction under the snapshot; from any thread.
+
+        What copies beside the connection that has the locks waits for locks only so long: DDL that waits
+        for ours would be waited for by theirs, in a circle that the server cannot see.
+        """
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -95,6 +109,7 @@ class _Pool:
         try:
             connection.query(_BEGIN, doing="joining a snapshot")
             self._join(connection)
+            connection.query(_SETTINGS, lock_timeout, doing="joining a snapshot")
             yield connection
             connection.query("ROLLBACK", doing="leaving a snapshot")
         except BaseException:
@@ -169,14 +184,14 @@ class _TableCopy:
             schema=layout.schema,
             key=layout.key_names,
             seq=self.seq(0),
-            estimate=estimate(session.catalog, table),
+            estimate=estimate(self._reader, table),
         )
         parts = [
             Part(rows, self._lsn - 1, number << 40 | 1)
             for number, rows in enumerate(queries(self._reader, table), 1)
         ]
         progress, readers = session.progress, session.config.snapshot_readers
-        with Copying(session.ctx, self._pool.lend, layout, parts, readers) as copying:
+        with Copying(session.ctx, partial(self._pool.lend, _LOCKS), layout, parts, readers) as copying:
             for rows in copying.batches():
                 whole = progress.cut is None
                 yield None if rows is None else Batch.of(self._stream, rows, progress.value(), whole)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 from array import array
 from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
 from attrs import define, field, frozen
 
@@ -36,7 +39,7 @@ class Spool:
     aborted: set[int] = field(factory=set)
     _directory: Path = field(kw_only=True)
     _memory: bytearray = field(factory=bytearray)
-    _file: IO[bytes] | None = None
+    _file: FileIO | None = None
 
     @property
     def in_memory(self) -> int:
@@ -50,12 +53,41 @@ class Spool:
 
     def to_disk(self) -> None:
         """Move what is in memory to the file. Raises RetryableError when that cannot be written."""
-        try:
+        with self._disk():
             if self._file is None:
                 self._directory.mkdir(parents=True, exist_ok=True)
-                self._file = tempfile.TemporaryFile(dir=self._directory)  # noqa: SIM115 - `close` does
-            self._file.write(self._memory)
-            self._file.flush()
+                self._file = tempfile.TemporaryFile(dir=self._directory, buffering=0)  # noqa: SIM115
+            left = memoryview(self._memory)
+            while left:
+                left = left[self._file.write(left) :]
+        self._memory = bytearray()
+
+    def read(self) -> Iterator[tuple[bytes, int]]:
+        """Yield each piece with its serial, in order. Raises RetryableError when the file cannot be read."""
+        on_disk = self.size - len(self._memory)
+        for piece in self.pieces:
+            if piece.start < on_disk:
+                yield self._from_disk(piece), piece.serial
+            else:
+                start = piece.start - on_disk
+                yield bytes(self._memory[start : start + piece.size]), piece.serial
+
+    def _from_disk(self, piece: Piece) -> bytes:
+        assert self._file is not None
+        with self._disk():
+            self._file.seek(piece.start)
+            data = b""
+            while len(data) < piece.size:
+                more = self._file.read(piece.size - len(data))
+                if not more:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+                data += more
+        return data
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise RetryableError(
                 "a transaction in progress cannot be kept on disk",
@@ -63,19 +95,6 @@ class Spool:
                 directory=str(self._directory),
                 reason=error.strerror,
             ) from None
-        self._memory = bytearray()
-
-    def read(self) -> Iterator[tuple[bytes, int]]:
-        """Yield each piece with its serial, in order."""
-        on_disk = self.size - len(self._memory)
-        if self._file:
-            self._file.seek(0)
-        for piece in self.pieces:
-            if self._file and piece.start < on_disk:
-                yield self._file.read(piece.size), piece.serial
-            else:
-                start = piece.start - on_disk
-                yield bytes(self._memory[start : start + piece.size]), piece.serial
 
     def close(self) -> None:
         """Give up memory and file."""
