@@ -89,7 +89,11 @@ int read_patience(PyObject *args, int *fd, patience *how)
     double timeout, nap;
     if (!PyArg_ParseTuple(args, "idd", fd, &timeout, &nap))
         return -1;
-    *how = (patience){monotonic_us() + microseconds(timeout), microseconds(nap), false, false};
+    const double longest = 0.1; /* a nap does not end when something comes */
+    *how = (patience){
+        .deadline = monotonic_us() + microseconds(timeout),
+        .nap = microseconds(nap < longest ? nap : longest),
+    };
     return 0;
 }
 
