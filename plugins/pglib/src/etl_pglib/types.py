@@ -123,7 +123,8 @@ SELECT t.oid::bigint, pg_catalog.format_type(t.oid, NULL), t.typbasetype::bigint
   CASE WHEN t.typoutput = 'pg_catalog.array_out'::regproc THEN t.typelem::bigint ELSE 0 END,
   coalesce(e.typdelim, t.typdelim)::text,
   (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(p.proname)
-   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE p.oid = t.typoutput)
+   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+   WHERE p.oid = t.typoutput)
 FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem
 """
 # Row types of tables are text and may be many: they are looked up when a column has one.

@@ -111,7 +111,9 @@ class Copying:
                         self._read(connection, job)
                         job = self._take()
             except RetryableError:
-                if job is None or job.failures >= _FAILURES:
+                if job is None:
+                    return  # all rows were read; it was the connection's last word
+                if self._stopped or job.failures >= _FAILURES:
                     raise
                 job.failures += 1
 
