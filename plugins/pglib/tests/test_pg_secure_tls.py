@@ -280,6 +280,18 @@ def test_tls_at_once(certificates: Certificates, server: ScriptedServer) -> None
     assert verdict(server, sslmode="require")
 
 
+@pytest.mark.parametrize(("missing", "named"), [("sslnegotiation", "db.test"), ("sslsni", None)])
+def test_an_option_that_an_older_libpq_lacks_is_as_that_libpq_does(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, missing: str, named: str | None
+) -> None:
+    asked: list[str | None] = []
+    assert server.context is not None
+    server.context.sni_callback = lambda _, name, __: asked.append(name)
+    monkeypatch.delitem(DEFAULTS, missing)
+    ours(server, "db.test", {})
+    assert asked == [named]
+
+
 def test_the_clients_certificate(
     certificates: Certificates, stranger: Certificates, server: ScriptedServer, home: Path
 ) -> None:

@@ -41,7 +41,7 @@ def open_channel(parameters: Parameters, context: ssl.SSLContext, deadline: Dead
             address = (parameters.address, parameters.port)
             connected = undo.enter_context(socket.create_connection(address, deadline.left))
             _set(connected, parameters.options)
-            if parameters.options["sslnegotiation"] == "postgres":
+            if not _at_once(parameters):
                 _ask(connected, deadline)
             channel = _channel(connected, parameters, context)
             channel.shake(deadline)
@@ -88,13 +88,18 @@ def _indicated(parameters: Parameters) -> str | None:
     """Return the name for the handshake (SNI); libpq gives none that looks like an address."""
     host = parameters.host
     address = not host.strip("0123456789.") or ":" in host
-    return None if address or parameters.options["sslsni"] == "0" else host
+    return None if address or parameters.options.get("sslsni") != "1" else host
+
+
+def _at_once(parameters: Parameters) -> bool:
+    """Whether TLS begins unasked; a libpq before 17 has no option for it and always asks."""
+    return parameters.options.get("sslnegotiation") == "direct"
 
 
 def _check(tls: ssl.SSLObject, parameters: Parameters) -> None:
     """Check that the other side speaks PostgreSQL, and whose it is."""
     chosen = tls.selected_alpn_protocol()
-    if chosen != trust.ALPN and (chosen is not None or parameters.options["sslnegotiation"] == "direct"):
+    if chosen != trust.ALPN and (chosen is not None or _at_once(parameters)):
         raise failures.connecting("the other side does not support SSL for PostgreSQL")
     if parameters.options["sslmode"] != "verify-full":
         return
