@@ -1,4 +1,4 @@
-"""A table put in the place of another, where nobody can tell it from a copy of its rows."""
+"""A table put in the place of another, whose rows all go, also those that others add meanwhile."""
 
 from __future__ import annotations
 

@@ -53,15 +53,18 @@ def stage(db: Database, staged: Target, rows: pa.Table) -> None:
 
 
 def end(db: Database, pipeline: str, stream: Stream, mode: Mode, target: Target, key: Sequence[str]) -> None:
-    """Let the rows of the run appear: added under APPEND, else as the whole table."""
+    """Let the rows of the run appear: added under APPEND, else as the whole table.
+
+    An empty table is no reason to replace it under APPEND: others may have added rows to it that are
+    durable, and that this transaction, which began before, does not see.
+    """
     staged = unfinished(db, pipeline, stream)
     if mode is Mode.MERGE and key:
         _keep_last(db, staged, key)
     db.run(f"ALTER TABLE {staged.name} DROP COLUMN {_ORDER}")
-    whole = mode is not Mode.APPEND or not db.rows(f"SELECT 1 FROM {target.name} LIMIT 1")
-    if whole and replace(db, *located(stream), _name(pipeline, stream)):
-        return
-    if whole:
+    if mode is not Mode.APPEND:
+        if replace(db, *located(stream), _name(pipeline, stream)):
+            return
         db.run(f"DELETE FROM {target.name}")
     names = ", ".join(quote(name) for name in staged.columns.names if name != _ORDER)
     db.run(f"INSERT INTO {target.name} ({names}) SELECT {names} FROM {staged.name}")
