@@ -84,6 +84,11 @@ class Identity:
     shape: str
 
 
+def _in_order(stream: Stream) -> tuple[str, str]:
+    """Return what streams are sorted by; comparing them themselves is many times slower."""
+    return stream.namespace, stream.name
+
+
 @frozen
 class Cut:
     """A place inside a transaction: its commit LSN and how many of its rows were delivered."""
@@ -96,7 +101,8 @@ class Cut:
 class Progress:
     """A position that moves: every transaction that ends at or before `lsn` was delivered.
 
-    Values handed out share the JSON of the tables, which is replaced and never changed.
+    Values handed out share the JSON of the tables, which is replaced and never changed. Of many tables few
+    change at a time: only those are described anew.
     """
 
     identity: Identity
@@ -105,8 +111,12 @@ class Progress:
     tables: dict[Stream, TableState] = field(factory=dict)
     #: us since 1970 by the server's clock: all that had committed by then lies before `lsn`.
     as_of: int | None = None
-    _json: dict[str, Any] | None = None
+    _json: dict[str, Any] = field(factory=dict)
+    _changed: set[Stream] = field(factory=set)
     _pending: list[Stream] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self._changed = set(self.tables)
 
     def set(self, stream: Stream, table: TableState | None) -> None:
         """Replace what is known of a table; None forgets it."""
@@ -114,20 +124,22 @@ class Progress:
             self.tables.pop(stream, None)
         else:
             self.tables[stream] = table
-        self._json = self._pending = None
+        self._changed.add(stream)
+        self._pending = None
 
     @property
     def pending(self) -> list[Stream]:
         """The tables of which a snapshot is to be taken, in order."""
         if self._pending is None:
-            self._pending = sorted(s for s, table in self.tables.items() if table.snapshot is None)
+            waiting = (stream for stream, table in self.tables.items() if table.snapshot is None)
+            self._pending = sorted(waiting, key=_in_order)
         return self._pending
 
     def value(self, cut: Cut | None = None) -> dict[str, Any]:
         """Return the position's JSON value; `cut` is a place in the transaction after `lsn`."""
         cut = cut or self.cut
-        if self._json is None:
-            self._json = {str(stream): table.to_json() for stream, table in sorted(self.tables.items())}
+        if self._changed:
+            self._json = self._described()
         return {
             "version": _VERSION,
             **attrs.asdict(self.identity),
@@ -136,6 +148,17 @@ class Progress:
             "transaction": {"lsn": format_lsn(cut.lsn), "ordinal": cut.ordinal} if cut else None,
             "streams": self._json,
         }
+
+    def _described(self) -> dict[str, Any]:
+        tables = dict(self._json)
+        for stream in sorted(self._changed, key=_in_order):
+            table = self.tables.get(stream)
+            if table is None:
+                tables.pop(str(stream), None)
+            else:
+                tables[str(stream)] = table.to_json()
+        self._changed = set()
+        return tables
 
     @classmethod
     def parse(cls, value: Any) -> Progress:
