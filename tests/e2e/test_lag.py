@@ -75,8 +75,11 @@ def caught_up(shop: Shop) -> dict[str, Any] | None:
     return found if found["lag"]["bytes"] == 0 else None
 
 
-def test_status_of_a_server_that_is_away_says_so(shop: Shop, server: EmbeddedPostgres) -> None:
-    shop.once()
+def test_status_of_a_server_that_is_away_says_so(
+    shop: Shop, server: EmbeddedPostgres, following: Following
+) -> None:
+    wait_until(lambda: [one for one in following.facts("lag") if one["status"] == "reserved"], 60)
+    following.stop()
     server.stop()
     found = status(shop)
     assert found["lag"] is None

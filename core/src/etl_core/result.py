@@ -81,7 +81,8 @@ class PipelineResult:
     """The outcome of one run. `position` is the last durable one as JSON.
 
     `streams` are the counts of each stream by its text. `lag` is the source's lag as it was measured last
-    (a `Lag` as JSON); None when the source has none or could not say.
+    (a `Lag` as JSON); None when the source has none, could not say,
+    or was not asked yet: the first time is two seconds after the start.
     """
 
     pipeline: str

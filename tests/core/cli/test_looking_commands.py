@@ -12,6 +12,7 @@ import pytest
 from click.testing import Result
 
 from etl_core.cli.app import COMMANDS
+from etl_core.model import Lag
 from etl_core.state.config import SqliteConfig
 from etl_core.state.sqlite import SqliteStore
 
@@ -166,7 +167,7 @@ def test_status_shows_the_lag_and_what_the_last_run_moved(run: Run, document: Do
     before = run("status", path).stdout.splitlines()[1].split()
     assert before[3:9] == ["5.0", "MiB,", "50", "s", "1.0", "GiB,"]
     done = json.loads(run("run", path, "--json").stdout)
-    assert (done["lag"]["bytes"], done["lag"]["seconds"]) == (2 << 20, 20.0)
+    assert done["lag"] is None  # it ended before the source was asked
     assert done["streams"]["public.numbers"]["records_written"] == 3
     header, shop, _, streams, numbers = run("status", path).stdout.splitlines()
     assert header.split()[2:6] == ["SAVED", "LAG", "LOG", "KEPT"]
@@ -176,22 +177,33 @@ def test_status_shows_the_lag_and_what_the_last_run_moved(run: Run, document: Do
     assert numbers.split()[:5] == ["shop", "public.numbers", "changes", "3", "3"]
     [status] = json.loads(run("status", path, "--json").stdout)
     assert (status["lag"]["bytes"], status["lag"]["seconds"], status["lag_error"]) == (2 << 20, 20.0, None)
-    assert status["last_run"]["lag"] == status["lag"]
+    assert (status["last_run"]["lag"], status["last_run"]["lag_at"]) == (None, None)
     moved = status["last_run"]["streams"]["public.numbers"]
     assert (moved["rows_read"], moved["rows_written"], status["last_run"]["ended"]) == (3, 3, True)
     assert moved["rows_written_per_second"] > 0
     assert numbers.split()[-1] == status["last_run"]["at"]
 
 
-def test_status_says_that_a_source_is_away_and_what_was_known(run: Run, document: Document) -> None:
-    run("run", document("shop", extract={"end": 5}))
-    path = document("shop", extract={"end": 5, "fail": "lag"})
+@pytest.mark.parametrize(
+    ("measured", "said_at"), [({"lag_at": 10.0}, "00:00:10"), ({}, "00:01:40")], ids=["now", "older"]
+)
+def test_status_says_that_a_source_is_away_and_what_was_known(
+    run: Run, document: Document, tmp_path: Path, measured: dict[str, float], said_at: str
+) -> None:
+    state = {"use": "sqlite", "path": str(tmp_path / "state.db")}
+    path = document("shop", extract={"end": 5, "fail": "lag"}, state=state)
+    lag = Lag(bytes=2 << 20, seconds=20.0).to_json()
+    store = SqliteStore(SqliteConfig(path=tmp_path / "state.db"))
+    note = {"at": 100.0, "ended": True, "lag": lag, "streams": {}, **measured}
+    store.note(store.claim("shop"), note)
+    store.close()
     done = run("status", path)
     assert done.exit_code == 0
     assert done.stdout.splitlines()[1].split()[3:5] == ["unknown", "-"]
     said = "shop: the lag is not known now: RetryableError: the server cannot be reached (host=toy)"
+    was = f"  it was 2.0 MiB, 20 s at 1970-01-01T{said_at}+00:00"
+    assert done.stdout.splitlines()[-2:] == [said, was]
     [status] = json.loads(run("status", path, "--json").stdout)
-    assert done.stdout.splitlines()[-2:] == [said, f"  it was 2.0 MiB, 20 s at {status['last_run']['at']}"]
     assert (status["lag"], status["lag_error"]) == (None, said.partition("now: ")[2])
     never = document("never", extract={"fail": "lag"})
     assert "it was" not in run("status", never).stdout

@@ -30,7 +30,7 @@ from etl_core.engine.observing import HubMetrics, ObserverHub
 from etl_core.engine.operations import lag
 from etl_core.engine.pipeline import Pipeline
 from etl_core.engine.scope import EngineContext, Scope
-from etl_core.errors import Cancelled, FatalError, RetryableError, StateError
+from etl_core.errors import Cancelled, EtlError, FatalError, RetryableError, StateError
 from etl_core.interfaces import Context
 from etl_core.model import Batch, Kind, Lag
 from etl_core.result import PipelineResult
@@ -170,6 +170,21 @@ def test_a_question_that_hangs_is_interrupted_at_the_end(monkeypatch: pytest.Mon
     assert noted["ended"]
 
 
+class Flaky(MemoryStore):
+    """Keeps notes, except where `failures` has an error for the next call."""
+
+    def __init__(self, failures: list[EtlError]) -> None:
+        super().__init__()
+        self.failures = list(failures)
+        self.calls = 0
+
+    def note(self, fence: str, note: Mapping[str, Any]) -> None:
+        self.calls += 1
+        if self.failures:
+            raise self.failures.pop()
+        super().note(fence, note)
+
+
 class DeafSource(LaggingSource):
     """Does not even take an interruption."""
 
@@ -186,11 +201,22 @@ def test_a_question_that_cannot_be_interrupted_does_not_keep_the_run(
 ) -> None:
     monkeypatch.setattr(measuring, "_LAST", 0.05)
     source = DeafSource([BEHIND])
-    made, _ = pipeline(source)
+    state = Flaky([])
+    made, _ = pipeline(source, state=state)
     made.grace = 0.2
     run_until(made, lambda: source.asked and source.idle.is_set())
     assert "the measuring thread did not end: the source does not answer\n" in warnings
+    [straggler] = [one for one in threading.enumerate() if one.name == "etl-p-measuring-measure"]
     source.release.set()
+    straggler.join(DEADLINE)
+    assert state.calls == 0
+
+
+def test_a_run_that_ends_before_a_question_was_answered_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "_EVERY", 60.0)
+    source = LaggingSource([BEHIND])
+    result = run_until(pipeline(source)[0], source.idle.is_set)
+    assert (source.asked, result.lag) == ([], None)
 
 
 def test_a_failed_run_leaves_a_note_and_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,6 +241,22 @@ def test_a_note_that_cannot_be_kept_is_said_once(warnings: list[str]) -> None:
     run_until(made, lambda: len(seen.facts("lag")) > 3)
     assert len(warnings) == 1
     assert "what was measured is not kept" in warnings[0]
+
+
+def test_notes_are_kept_again_after_one_that_could_not_be() -> None:
+    state = Flaky([StateError("busy"), StateError("busy")])
+    made, _ = pipeline(LaggingSource([BEHIND]), state=state)
+    run_until(made, lambda: state.noted("p"))
+
+
+def test_a_note_says_when_its_lag_was_measured() -> None:
+    state, before = MemoryStore(), time.time()
+    made, seen = pipeline(LaggingSource([BEHIND, RetryableError("away")]), state=state)
+    run_until(made, lambda: len(seen.facts("lag")) > 5)
+    noted = state.noted("p")
+    assert noted
+    assert noted["lag"] == BEHIND.to_json()
+    assert before <= noted["lag_at"] < noted["at"]
 
 
 def test_streams_that_moved_are_told_with_their_rates() -> None:

@@ -72,8 +72,14 @@ def _stored(document: Document, state: StateStore) -> dict[str, Any]:
         "position": position.to_json() if position else None,
         "saved_at": moment(history[0].at) if history else None,
         "dead_letters": len(state.dead_letters(name, _COUNTED)),
-        "last_run": {**note, "at": moment(note["at"])} if note else None,
+        "last_run": _last_run(note) if note else None,
     }
+
+
+def _last_run(note: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a note with its moments as text; one of an older version does not say when its lag was."""
+    lag_at = note.get("lag_at", note["at"]) if note["lag"] else None
+    return {**note, "at": moment(note["at"]), "lag_at": None if lag_at is None else moment(lag_at)}
 
 
 def _lag(document: Document, position: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, str | None]:
@@ -123,7 +129,7 @@ def _before(one: Mapping[str, Any]) -> str:
     """Say what the lag was when a run measured it last."""
     last = one["last_run"]
     was = behind(last["lag"]) if last else ""
-    return f"\n  it was {was} at {last['at']}" if last and was else ""
+    return f"\n  it was {was} at {last['lag_at']}" if last and was else ""
 
 
 def moment(at: float) -> str:

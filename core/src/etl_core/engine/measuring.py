@@ -62,10 +62,13 @@ class Measuring:
         self._samples: deque[Sample] = deque([self._sample()], maxlen=_WINDOW + 1)
         self._began = self._samples[0]
         self._ending = threading.Event()
-        self._asks = self._notes = True
+        self._asks = True
+        self._answers = self._asks_last = self._abandoned = False
         self._failed: str | None = None
         self._log = logger.bind(pipeline=result.pipeline)
         self._noted: Mapping[str, Any] | None = None
+        self._said = False
+        self._lag_at: float | None = None
 
     def start(self, scope: Scope) -> None:
         """Measure every few seconds until `finish`; the scope is this object's own."""
@@ -73,13 +76,17 @@ class Measuring:
         self._thread = scope.spawn(self._run, name="measure")
 
     def finish(self, grace: float, *, last: bool) -> None:
-        """End, with a last note; the source is asked a `last` time where it answered before."""
-        if not last or self._failed:
-            self._asks = False
+        """End, with a last note; the source is asked a `last` time where it answered the time before.
+
+        A run too short for a question has no lag: its end does not wait for what may never be answered.
+        """
+        self._asks_last = last and self._answers
         self._ending.set()
-        self._thread.join(_LAST)
+        if self._asks_last:
+            self._thread.join(_LAST)
         self._scope.stop()
-        if self._scope.join(grace):
+        if self._scope.join(min(grace, _LAST)):
+            self._abandoned = True
             self._log.error("the measuring thread did not end: the source does not answer")
 
     def _run(self) -> None:
@@ -90,9 +97,9 @@ class Measuring:
     def _measure(self, *, final: bool) -> None:
         self._samples.append(self._sample())
         self._tell_throughput()
-        if self._asks and not self._ctx.cancel.is_set():
+        if self._asks and (self._asks_last or not final) and not self._ctx.cancel.is_set():
             self._ask()
-        if self._notes:
+        if not self._abandoned:
             self._note(final)
 
     def _sample(self) -> Sample:
@@ -138,9 +145,9 @@ class Measuring:
         except EtlError as error:
             self._say_failed(error)
             return
-        self._failed, self._asks = None, lag is not None
+        self._failed, self._asks, self._answers = None, lag is not None, lag is not None
         if lag is not None:
-            self._result.lag = lag.to_json()
+            self._result.lag, self._lag_at = lag.to_json(), time.time()
             self._hub.emit("lag", **lag.to_json(), error=None)
 
     def _say_failed(self, error: EtlError) -> None:
@@ -148,7 +155,7 @@ class Measuring:
         name = type(error).__name__
         if self._failed != name:
             self._log.warning("the lag cannot be measured: {}: {}", name, error)
-        self._failed = name
+        self._failed, self._answers = name, False
         self._hub.emit("lag", **Lag().to_json(), error=name)
 
     def _note(self, final: bool) -> None:
@@ -160,12 +167,18 @@ class Measuring:
         note = {"ended": final, "lag": self._result.lag, "streams": streams}
         if note == self._noted:
             return
-        self._noted = note
         try:
-            self._state.note(self._fence, {"at": time.time(), **note})
+            self._state.note(self._fence, {"at": time.time(), "lag_at": self._lag_at, **note})
         except EtlError as error:
-            self._notes = False
+            self._say_not_kept(error)
+        else:
+            self._noted = note
+
+    def _say_not_kept(self, error: EtlError) -> None:
+        """Say it once: the next note may be kept again."""
+        if not self._said:
             self._log.warning("what was measured is not kept: {}", error)
+        self._said = True
 
 
 def _snapshot(counts: StreamCounts) -> dict[str, Any]:
