@@ -4,6 +4,9 @@
 
 #include "reader.h"
 
+/* Raised with events.py when the two change: one that was built before is not used with the other. */
+enum { WIRE_VERSION = 1 };
+
 /* The same numbers as `Event` in events.py. */
 enum event {
     NEED,      /* all that came is taken */

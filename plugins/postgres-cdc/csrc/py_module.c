@@ -117,7 +117,9 @@ static int fill(PyObject *module)
     if (!buffer_type || !rows_type || !add_type(module, &decoder_spec) || !add_type(module, &copier_spec))
         return -1;
     wire_error = PyErr_NewException("etl_postgres_cdc._wire.WireError", PyExc_ValueError, NULL);
-    return PyModule_AddObjectRef(module, "WireError", wire_error);
+    if (PyModule_AddObjectRef(module, "WireError", wire_error) < 0)
+        return -1;
+    return PyModule_AddIntConstant(module, "VERSION", WIRE_VERSION);
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, fill}, {0, NULL}};

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from cdc_harness import DEADLINE, FakeContext, Harness
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl_core import Kind, Lag, RetryableError, StateError
+from etl_core import Cancelled, Kind, Lag, RetryableError, StateError
+from etl_core.errors import EtlError
 from etl_pglib import binaries
 from etl_pglib.embedded import EmbeddedPostgres
 from etl_pglib.testing import Database
@@ -156,6 +158,38 @@ def test_without_a_position_it_is_the_slots(pg: Database, cdc: Make, table: None
     assert of_slot.bytes >= MIB
     assert of_slot.seconds is None
     assert of_slot.status == "reserved"
+
+
+@pytest.mark.parametrize("when", ["connecting", "asking"])
+def test_a_question_that_outlives_the_run_leaves_no_connection(
+    pg: Database, cdc: Make, table: None, ctx: FakeContext, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    source = cdc()
+    source.once()
+    opened = []
+
+    def end() -> None:
+        source.close()
+        ctx.stop()
+
+    class Late(module.Catalog):
+        def __init__(self, *arguments: Any) -> None:
+            if when == "connecting":
+                end()
+            super().__init__(*arguments)
+            opened.append(self.connection)
+
+        def query(self, *arguments: Any, **options: Any) -> list[tuple[Any, ...]]:
+            if when == "asking":
+                end()
+            return super().query(*arguments, **options)
+
+    monkeypatch.setattr(module, "Catalog", Late)
+    with suppress(Cancelled, EtlError):
+        source.source.lag(ctx, source.position)
+    with pytest.raises(Cancelled):
+        source.source.lag(ctx, source.position)
+    assert [one.closed for one in opened] == [True]
 
 
 def test_a_slot_that_is_gone_is_told_beside_the_bytes(pg: Database, cdc: Make, table: None, ctx: Any) -> None:

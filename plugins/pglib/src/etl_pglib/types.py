@@ -80,8 +80,6 @@ class PgType:
     convert: Callable[[Values], pa.Array] = field(eq=False, repr=False)
     #: The type below all domains; 0 where it is not known.
     base: int = field(default=0, eq=False, repr=False)
-    #: The function that prints its values, as SQL names it; empty where it is not known.
-    output: str = field(default="", eq=False, repr=False)
 
     def parse(self, values: Values, column: str | None = None) -> pa.Array:
         """Turn PostgreSQL's text output (None is NULL) into an array of `arrow`.
@@ -115,16 +113,12 @@ class _Row:
     base_typmod: int
     element: int
     delimiter: str
-    output: str
 
 
 _ROWS = """
 SELECT t.oid::bigint, pg_catalog.format_type(t.oid, NULL), t.typbasetype::bigint, t.typtypmod,
   CASE WHEN t.typoutput = 'pg_catalog.array_out'::regproc THEN t.typelem::bigint ELSE 0 END,
-  coalesce(e.typdelim, t.typdelim)::text,
-  (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(p.proname)
-   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-   WHERE p.oid = t.typoutput)
+  coalesce(e.typdelim, t.typdelim)::text
 FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem
 """
 # Row types of tables are text and may be many: they are looked up when a column has one.
@@ -167,8 +161,7 @@ class TypeCatalog:
         if not row:
             return PgType(oid, typmod, f"type {oid}", _TEXT.arrow, _TEXT.convert)
         rule = self._rule(row, typmod)
-        base = self._base(row)
-        kind = PgType(oid, typmod, row.name, rule.arrow, rule.convert, base, row.output)
+        kind = PgType(oid, typmod, row.name, rule.arrow, rule.convert, self._base(row))
         return self._types.setdefault((oid, typmod), kind)
 
     def _base(self, row: _Row) -> int:

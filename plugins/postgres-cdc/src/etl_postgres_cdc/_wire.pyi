@@ -2,6 +2,8 @@ from typing import Any
 
 from etl_postgres_cdc.events import Happening
 
+VERSION: int
+
 class WireError(ValueError): ...
 
 class Buffer:

@@ -11,7 +11,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from etl_core import Cancelled, Context, FatalError, RetryableError
@@ -19,7 +19,7 @@ from etl_pglib.secure.messages import failure, query
 from etl_postgres_cdc.events import Copier, Decoder, Event, Happening
 from etl_postgres_cdc.waiting import readable, writable
 
-__all__ = ["Bulk", "Channel", "Fed", "Link"]
+__all__ = ["Bulk", "Channel", "Fed", "Link", "unreadable"]
 
 #: Seconds to sleep while much comes over TCP, so that the server sends more at once.
 _NAP = 0.0005
@@ -29,6 +29,15 @@ _MUCH = 4 << 10
 _SENDING = 10.0
 _HEADER = 5
 _READY, _ERROR, _STARTED = b"Z", b"E", (b"W", b"H")
+
+
+def unreadable(doing: str) -> FatalError:
+    """Return the error for what a decoder refuses."""
+    return FatalError(
+        "the server sent something that is no message of pgoutput",
+        "the database's encoding must be UTF8 or convertible to it",
+        doing=doing,
+    )
 
 
 class Channel(ABC):
@@ -77,11 +86,7 @@ class Channel(ABC):
         except OSError:
             raise self._ended() from None
         except ValueError:
-            raise FatalError(
-                "the server sent something that is no message of pgoutput",
-                "the database's encoding must be UTF8 or convertible to it",
-                doing=self._doing,
-            ) from None
+            raise unreadable(self._doing) from None
 
     def _ended(self) -> BaseException:
         if self._ctx.cancel.is_set():
@@ -171,7 +176,8 @@ class Bulk(Channel):
             while left:
                 if not writable(self._fd, deadline - time.monotonic()):
                     raise RetryableError("the server does not take what is sent", doing=self._doing)
-                left = left[connection.send(left, socket.MSG_DONTWAIT) :]
+                with suppress(BlockingIOError):
+                    left = left[connection.send(left, socket.MSG_DONTWAIT) :]
 
 
 class Link(ABC):

@@ -33,7 +33,9 @@ _STATUS = struct.Struct(">cqqqqB")
 _STREAMING = "reading the stream of changes"
 _COPYING = "copying a table"
 #: Seconds for interrupting a command.
-_CANCEL = 5.0
+_CANCEL = 1.0
+#: Bytes that a decoder is fed at once.
+_LIMIT = 4 << 20
 
 
 @contextmanager
@@ -143,16 +145,20 @@ class Replication:
     def start(self, sql: str, doing: str) -> None:
         """Run START_REPLICATION: from here on `receive` and `status` serve."""
         channel = self._open()
-        self._busy = True
+        self._busy = self._secure is None
         channel.start(sql, doing)
         self._channel = channel
 
     def _open(self) -> Channel:
-        """Choose how the stream is read: the socket itself, Python's TLS, or libpq."""
-        if _is_plain(self._pg):
+        """Choose how the stream is read: the socket itself, Python's TLS, or libpq.
+
+        With TLS of our own libpq's connection ends: a server has few walsenders.
+        """
+        if self._secure is None and _is_plain(self._pg):
             return Bulk(self._ctx, self._pg.socket, _STREAMING)
-        if self._secure is None:
-            self._secure = open_secure(self._connection, replication=True)
+        if self._secure is None and (secure := open_secure(self._connection, replication=True)):
+            self._secure = secure
+            self._connection.close()
         if self._secure:
             return Fed(self._ctx, _Tls(self._ctx, self._secure), _STREAMING)
         return Fed(self._ctx, _Copied(self._ctx, self._pg), _STREAMING)
@@ -267,10 +273,11 @@ class _Copied(Link):
         return self._fresh or readable(self._pg.socket, timeout)
 
     def fill(self, sink: Callable[[Any], object]) -> int:
-        """Take all that libpq has and can have, which its socket does not always tell."""
-        size, self._fresh = 0, False
-        while more := self._slice(sink):
+        """Take what libpq has and can have, up to a limit."""
+        size = 0
+        while size < _LIMIT and (more := self._slice(sink)):
             size += more
+        self._fresh = size >= _LIMIT  # there may be more of which the socket does not tell
         return size
 
     def _slice(self, sink: Callable[[Any], object]) -> int:
@@ -285,6 +292,8 @@ class _Copied(Link):
                     return size + self._end(sink)
                 size += length
                 sink(copy_data(bytes(data)))
+                if size >= _LIMIT:
+                    break
         return size
 
     def _end(self, sink: Callable[[Any], object]) -> int:

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from etl_core import Context
-from etl_postgres_cdc.events import Decoder, Rows
+from etl_postgres_cdc.events import VERSION, Decoder, Rows
 from etl_postgres_cdc.layout import Layout
 from etl_postgres_cdc.plain import PlainDecoder
 from etl_postgres_cdc.rows import Rows as PlainRows
@@ -28,7 +28,13 @@ def _load(module: str) -> Any:
         return None
 
 
-_wire = _load("_wire")
+def _load_wire() -> Any:
+    """Load the compiled decoder, but for one that was built from other sources than these."""
+    found = _load("_wire")
+    return found if getattr(found, "VERSION", None) == VERSION else None
+
+
+_wire = _load_wire()
 _compiled = _load("compiled") if _wire else None
 _said = False
 

@@ -7,7 +7,11 @@ from typing import Any, Protocol
 
 from etl_postgres_cdc.layout import Layout
 
-__all__ = ["Copier", "Decoder", "Event", "Happening", "Rows"]
+__all__ = ["VERSION", "Copier", "Decoder", "Event", "Happening", "Rows"]
+
+
+#: The same number as in csrc/pump.h.
+VERSION = 1
 
 
 class Event(IntEnum):

@@ -82,9 +82,10 @@ def is_native(kind: PgType) -> bool:
 def select(column: str, kind: PgType) -> str:
     """Return the SQL that gives a column's values for a binary copy: as they are, or as they print.
 
-    A cast to text is not always what a type prints: bpchar loses its blanks, inet gains its length.
+    A cast to text is not always what a type prints: bpchar loses its blanks, inet gains its length. `concat`
+    prints, whatever the type and whoever may use its schema; NULL is asked for apart, as it prints nothing.
     """
     name = quote_ident(column)
     if is_native(kind):
         return name
-    return f"pg_catalog.textin({kind.output}({name}))" if kind.output else f"{name}::pg_catalog.text"
+    return f"CASE WHEN pg_catalog.num_nulls({name}) = 0 THEN pg_catalog.concat({name}) END"

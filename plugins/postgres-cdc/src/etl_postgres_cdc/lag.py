@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from etl_core import AuthError, Context, Lag, RetryableError, StateError
+from etl_core import AuthError, Cancelled, Context, Lag, RetryableError, StateError
 from etl_postgres_cdc.client import Catalog
 from etl_postgres_cdc.config import PostgresCdc, default_name
 from etl_postgres_cdc.position import Progress, parse_lsn
@@ -130,11 +130,25 @@ class Lagging:
         Raises what a connection raises, StateError for a position of another source or server.
         """
         place = _Place.of(value)
-        state = self._state(ctx, self._config.slot or default_name(ctx.pipeline))
+        state = self._measured(ctx, self._config.slot or default_name(ctx.pipeline))
         if place.system and self._system and place.system != self._system:
             raise StateError("the position is one of another server", RESTART, found=self._system)
         self._horizon.note(state)
         return self._lag(place, state)
+
+    def _measured(self, ctx: Context, slot: str) -> State:
+        """Look at the server; whatever goes wrong, and once the run is over, no connection is left.
+
+        Who comes late after that, when nobody waits or closes any more, has to close what it opened.
+        """
+        try:
+            state = self._state(ctx, slot)
+        except BaseException:
+            self.close()
+            raise
+        if ctx.cancel.is_set():
+            self.close()
+        return state
 
     def _state(self, ctx: Context, slot: str) -> State:
         """Look at the server; a connection that has gone stale is replaced once."""
@@ -148,6 +162,8 @@ class Lagging:
         return look(self._connected(ctx), slot)
 
     def _connected(self, ctx: Context) -> Catalog:
+        if ctx.cancel.is_set():
+            raise Cancelled
         if self._ctx is not ctx:
             self.close()
         if self._catalog is None:

@@ -31,6 +31,8 @@ _PROGRESS = 3.0
 _ASK = 0.05
 #: Seconds to wait for the server to take the last confirmation.
 _SETTLE = 2.0
+#: Seconds of silence that are suffered where the server itself has no limit.
+_NO_TIMEOUT = 600.0
 _IN_USE = "55006"
 _LOST = {
     "42704": "the publication did not exist at this point of the WAL",
@@ -58,6 +60,7 @@ class Streaming:
             doing="reading wal_sender_timeout",
         )
         self._timeout = (timeout or 60_000) / 1000
+        self._longest_silence = self._timeout if timeout else _NO_TIMEOUT
         self._feedback = Feedback(session.replication, session.progress.lsn, min(10.0, self._timeout / 4))
         now = time.monotonic()
         self._yielded = self._positioned = now
@@ -178,10 +181,10 @@ class Streaming:
         event, _, _, came = happening
         before = self._silence
         self._silence = 0.0 if event != Event.IDLE or came else before + time.monotonic() - started
-        if before < self._timeout / 2 <= self._silence:
+        if before < self._longest_silence / 2 <= self._silence:
             self._feedback.ask()
-        if self._silence >= self._timeout:
-            raise RetryableError("the server has gone silent", seconds=self._timeout)
+        if self._silence >= self._longest_silence:
+            raise RetryableError("the server has gone silent", seconds=self._longest_silence)
         return happening
 
     def _patience(self) -> float:

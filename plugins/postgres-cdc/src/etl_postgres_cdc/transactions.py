@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Iterator
 import attrs
 
 from etl_core import Batch, Kind, Stream, pack_seq
+from etl_postgres_cdc.channel import unreadable
 from etl_postgres_cdc.decoding import decoder, new_rows
 from etl_postgres_cdc.events import Event, Happening, Rows
 from etl_postgres_cdc.layout import Layout
@@ -70,7 +71,7 @@ class Transactions:
         elif event == Event.PARTIAL:
             self._targets.incomplete(number)
             self.decoder.route(number, None, 0, 0)
-        elif event == Event.ASTRAY:
+        elif event == Event.ASTRAY or (event == Event.KEEPALIVE and self._passed(number)):
             raise self._session.lost(
                 "the transaction to resume in was not sent again", "etl-core state reset copies all again"
             )
@@ -102,6 +103,11 @@ class Transactions:
         if self._progress.cut and not self.decoder.skipping:
             self._progress.cut = None
 
+    def _passed(self, end: int) -> bool:
+        """Whether the server is beyond the transaction to resume in, and it has not come."""
+        cut = self._progress.cut
+        return self.decoder.skipping and not self.decoder.open and cut is not None and end > cut.lsn
+
     def _message(self, data: bytes) -> Iterator[Batch]:
         message = parse(data)
         if isinstance(message, Relation):
@@ -123,6 +129,8 @@ class Transactions:
                 self._targets.replaying = serial
                 yield from self._again(data)
             self.decoder.commit(commit.end, time)
+        except ValueError:
+            raise unreadable("reading a transaction that was in progress") from None
         finally:
             spool.close()
         self._follow()
