@@ -137,3 +137,27 @@ def test_a_part_is_read_on_in_the_same_order_whatever_the_planner_has_learned_si
     assert broken
     wanted = [n for (n,) in pg.query("select id from t where v < 15000 and v >= 0")]
     assert sorted(row["id"] for row in rows_of(source.batches)) == sorted(wanted)
+
+
+def test_types_of_a_schema_that_the_role_may_not_use_are_copied_as_they_print(pg: Database) -> None:
+    role = f"reader_{pg.name}"
+    pg.execute(
+        "create schema hidden",
+        "create type hidden.mood as enum ('glad', 'sad')",
+        "create type hidden.pair as (a int, b text)",
+        "create table t (id int primary key, m hidden.mood, l hidden.mood[], p hidden.pair, c char(4))",
+        "alter table t add i inet",
+        "insert into t values (1, 'sad', '{glad,sad}', row(null, null), 'x', '10.0.0.1')",
+        "insert into t values (2)",
+        f"create role {role} login",
+        f"grant select on t to {role}",
+    )
+    source = Harness(pg.dsn.replace("postgres@", f"{role}@"), ["public.t"], snapshot="only").start()
+    source.batch(Kind.SNAPSHOT_END)
+    rows = plain(source.rows(2))
+    source.close()
+    pg.execute(f"drop owned by {role}", f"drop role {role}")
+    assert rows == [
+        ("r", 1, "sad", ["glad", "sad"], "(,)", "x   ", "10.0.0.1"),
+        ("r", 2, None, None, None, None, None),
+    ]
