@@ -162,7 +162,7 @@ def test_without_a_position_it_is_the_slots(pg: Database, cdc: Make, table: None
 
 @pytest.mark.parametrize("when", ["connecting", "asking"])
 def test_a_question_that_outlives_the_run_leaves_no_connection(
-    pg: Database, cdc: Make, table: None, ctx: FakeContext, monkeypatch: pytest.MonkeyPatch, when: str
+    pg: Database, cdc: Make, table: None, ctx: Any, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     source = cdc()
     source.once()
