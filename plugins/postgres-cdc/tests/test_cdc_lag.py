@@ -21,6 +21,7 @@ from etl_pglib import binaries
 from etl_pglib.embedded import EmbeddedPostgres
 from etl_pglib.testing import Database
 from etl_postgres_cdc import lag as module
+from etl_postgres_cdc.client import Catalog
 from etl_postgres_cdc.config import default_name
 from etl_postgres_cdc.lag import Horizon, State
 from etl_postgres_cdc.position import Progress, parse_lsn
@@ -172,7 +173,7 @@ def test_a_question_that_outlives_the_run_leaves_no_connection(
         source.close()
         ctx.stop()
 
-    class Late(module.Catalog):
+    class Late(Catalog):
         def __init__(self, *arguments: Any) -> None:
             if when == "connecting":
                 end()
