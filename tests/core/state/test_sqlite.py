@@ -14,6 +14,7 @@ import pytest
 from etl_core.errors import StateError
 from etl_core.interfaces import DeadLetter
 from etl_core.model import Position, Stream
+from etl_core.state import database
 from etl_core.state import sqlite as module
 from etl_core.state.config import SqliteConfig
 from etl_core.state.database import VERSION
@@ -129,13 +130,23 @@ def test_a_file_of_a_newer_version_is_refused(store: SqliteStore, path: Path) ->
     assert (caught.value.found, caught.value.known) == (99, VERSION)
 
 
-def test_a_file_of_the_first_version_is_upgraded_with_what_is_in_it(store: SqliteStore, path: Path) -> None:
+def test_a_claim_upgrades_a_file_of_the_first_version_and_who_reads_leaves_it(
+    store: SqliteStore, path: Path
+) -> None:
     store.save(store.claim("shop"), Position(1, 1, "x"))
     store.close()
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("ALTER TABLE pipelines DROP COLUMN note")
         connection.execute("PRAGMA user_version = 1")
-    assert store.load("shop") == Position(1, 1, "x")
+    store.check()
+    assert (store.load("shop"), store.noted("shop"), store.holder("shop")) == (
+        Position(1, 1, "x"),
+        None,
+        None,
+    )
+    assert (len(store.history("shop")), store.dead_letters("shop"), store.pipelines()) == (1, [], ["shop"])
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
     store.note(store.claim("shop"), {"rows": 1})
     assert store.noted("shop") == {"rows": 1}
 
@@ -220,6 +231,49 @@ def test_a_file_locked_for_long_by_another_is_a_state_error(store: SqliteStore, 
     other.execute("ROLLBACK")
     other.close()
     store.save(fence, Position(1, 1, None))
+
+
+def test_a_note_gives_up_on_a_busy_file_while_others_go_on(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fence, failures = store.claim("shop"), []
+    store.save(fence, Position(1, 1, None))
+
+    def note() -> None:
+        try:
+            store.note(fence, {"rows": 1})
+        except StateError as error:
+            failures.append(error.message)
+
+    monkeypatch.setattr(database, "ATTEMPT_SECONDS", 0.1)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = threading.Thread(target=note)
+        waiting.start()
+        while waiting.is_alive():
+            assert store.load("shop") == Position(1, 1, None)
+    assert failures == ["the state file is busy"]
+    note()
+    assert store.noted("shop") == {"rows": 1}
+    with store._database.transaction() as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert connection.execute("PRAGMA busy_timeout").fetchone() == (database.BUSY_SECONDS * 1000,)
+
+
+def test_a_late_note_does_not_open_the_file_again(store: SqliteStore) -> None:
+    fence = store.claim("shop")
+    store.close()
+    with pytest.raises(StateError, match="claim of this run is lost"):
+        store.note(fence, {"rows": 1})
+    assert store._database._connection is None
+
+
+def test_an_empty_file_is_read_as_one_without_pipelines(store: SqliteStore, path: Path) -> None:
+    path.touch()
+    store.check()
+    assert (store.load("shop"), store.noted("shop"), store.pipelines()) == (None, None, [])
+    assert path.stat().st_size == 0
+    store.claim("shop")
 
 
 def test_a_creation_that_never_ends_elsewhere_is_a_state_error(

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,19 +63,52 @@ def test_a_write_that_the_system_refuses_is_a_state_error(store: SqliteStore, sp
     assert store.load("shop") == Position(1, 1, "x")
 
 
-@pytest.fixture
-def unprivileged() -> Iterator[Path]:
+@contextmanager
+def stepped_down(directory: Path) -> Iterator[Path]:
     """A directory that this process may read and not write, root included: it steps down meanwhile."""
-    directory = Path(tempfile.mkdtemp())
     directory.chmod(0o555)
     root = os.geteuid() == 0
     if root:
         os.seteuid(65534)
-    yield directory
-    if root:
-        os.seteuid(0)
-    directory.chmod(0o755)
-    shutil.rmtree(directory)
+    try:
+        yield directory
+    finally:
+        if root:
+            os.seteuid(0)
+        directory.chmod(0o755)
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp())
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def unprivileged(directory: Path) -> Iterator[Path]:
+    with stepped_down(directory):
+        yield directory
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_what_may_only_be_read_can_be_read(directory: Path, running: bool) -> None:
+    path = directory / "state.db"
+    writer, reader = (SqliteStore(SqliteConfig(path=path)) for _ in range(2))
+    fence = writer.claim("shop")
+    writer.save(fence, Position(1, 1, "x"))
+    writer.note(fence, {"rows": 1})
+    if not running:
+        writer.close()
+    for file in directory.iterdir():
+        file.chmod(0o444)
+    with stepped_down(directory):
+        assert (reader.load("shop"), reader.noted("shop")) == (Position(1, 1, "x"), {"rows": 1})
+        assert (reader.holder("shop") is not None, len(reader.history("shop"))) == (running, 1)
+        with pytest.raises(StateError):
+            reader.claim("shop")
+        reader.close()
+    writer.close()
 
 
 @pytest.mark.parametrize("below", ["state.db", "new/state.db"])

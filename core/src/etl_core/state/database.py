@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -19,6 +19,8 @@ __all__ = ["Database"]
 VERSION = 2
 APPLICATION_ID = 0x65746C63  # "etlc"
 BUSY_SECONDS = 30.0
+#: How long `attempt` tries.
+ATTEMPT_SECONDS = 1.0
 
 _LAYOUT = """
 BEGIN;
@@ -61,23 +63,67 @@ class Database:
         self._mutex = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._inode: int | None = None
+        self._frozen = False
 
     def exists(self) -> bool:
         with self.translated():
             return self._connection is not None or self.path.exists()
 
     def query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """Return the rows of a query; none when there is no file yet."""
-        if not self.exists():
+        """Return the rows of a query; none when there is no file yet.
+
+        Changes nothing: the layout stays as old as it is, and a file that is read-only will do.
+        """
+        if not self.version():
             return []
+        with self._reading() as connection:
+            return connection.execute(statement, values).fetchall()
+
+    def version(self) -> int:
+        """Return the version of the layout; 0 when there is none yet."""
+        if not self.exists():
+            return 0
+        with self._reading() as connection:
+            return self._version(connection)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._mutex, self.translated():
-            return self._open().execute(statement, values).fetchall()
+            try:
+                yield self._open()
+            finally:
+                if self._frozen:
+                    self._drop()
+
+    def attempt(self, statement: str, *values: object) -> int:
+        """Run one statement and return how many rows it changed; none once the file is closed.
+
+        No other call waits for it: it holds nothing while it waits, and need not survive a power cut.
+        Raises StateError when the file stays busy.
+        """
+        deadline = monotonic() + ATTEMPT_SECONDS
+        while (changed := self._at_once(statement, values)) is None:
+            if monotonic() > deadline:
+                raise StateError("the state file is busy", path=self.path)
+            sleep(0.01)
+        return changed
+
+    def _at_once(self, statement: str, values: Sequence[object]) -> int | None:
+        """Run one statement, if nobody uses the file just now."""
+        if not self._mutex.acquire(blocking=False):
+            return None
+        try:
+            with self.translated():
+                return _changed(self._connection, statement, values) if self._connection else 0
+        finally:
+            self._mutex.release()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Run a block in one write transaction: committed and synced at its end, or undone."""
         with self._mutex, self.translated():
             connection = self._open()
+            self._bring_up_to_date(connection)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -109,7 +155,8 @@ class Database:
             with self._mutex, self.translated():
                 connection = self._open()
                 connection.execute("BEGIN IMMEDIATE")
-                connection.execute("INSERT OR REPLACE INTO pipelines (name) VALUES ('')")
+                if self._version(connection):
+                    connection.execute("INSERT OR REPLACE INTO pipelines (name) VALUES ('')")
                 connection.execute("ROLLBACK")
             return
         with self.translated():
@@ -118,31 +165,57 @@ class Database:
 
     def close(self) -> None:
         with self._mutex:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection, self._frozen = None, False
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(
-                self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
             try:
-                self._prepare(connection)
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
+                self._connection = self._prepared(str(self.path))
+            except sqlite3.OperationalError as error:
+                if not self._is_frozen(error):
+                    raise
+                self._connection = self._prepared(f"{self.path.absolute().as_uri()}?immutable=1")
+                self._frozen = True
             self._inode = self.path.stat().st_ino
         return self._connection
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA fullfsync = ON")
-        if self._version(connection) < VERSION:
-            with self._alone():
-                self._bring_up(connection)
+    def _is_frozen(self, error: sqlite3.OperationalError) -> bool:
+        """Whether the file is whole, but SQLite may not put beside it what even readers need."""
+        refused = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        return refused and self.path.exists() and not self.path.with_name(self.path.name + "-wal").exists()
+
+    def _prepared(self, name: str) -> sqlite3.Connection:
+        """Return a connection to a file of ours, or to an empty one, or one of an older version."""
+        connection = sqlite3.connect(
+            name,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            uri=name.startswith("file:///"),
+        )
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA fullfsync = ON")
+            self._require_ours(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _require_ours(self, connection: sqlite3.Connection) -> None:
+        # Another process may create the tables between two looks: of a foreign file the version stays 0.
+        if not self._version(connection) and _has_tables(connection) and not self._version(connection):
+            raise StateError(
+                "the file is a database, but not of etl-core",
+                "use another path for the state",
+                path=self.path,
+            )
         if self._version(connection) > VERSION:
             raise StateError(
                 "the state file was written by a newer etl-core",
@@ -152,25 +225,23 @@ class Database:
                 known=VERSION,
             )
 
-    def _bring_up(self, connection: sqlite3.Connection) -> None:
-        """Create the tables, or those that an older file lacks; another process may have done it."""
-        version = self._version(connection)
-        if version == 0:
-            self._create(connection)
-        elif version == 1:
-            connection.executescript(_UPGRADE)
+    def _bring_up_to_date(self, connection: sqlite3.Connection) -> None:
+        """Create the tables, or those that an older file lacks; another process may do it just now."""
+        if self._version(connection) < VERSION:
+            with self._alone():
+                version = self._version(connection)
+                if version == 0:
+                    self._create(connection)
+                elif version == 1:
+                    connection.executescript(_UPGRADE)
+            self._require_ours(connection)
 
     @staticmethod
     def _version(connection: sqlite3.Connection) -> int:
         return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
-    def _create(self, connection: sqlite3.Connection) -> None:
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise StateError(
-                "the file is a database, but not of etl-core",
-                "use another path for the state",
-                path=self.path,
-            )
+    @staticmethod
+    def _create(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(_LAYOUT.format(application=APPLICATION_ID, version=VERSION))
 
@@ -196,6 +267,25 @@ class Database:
                 "stop every run that uses it before the file is touched; then run again",
                 path=self.path,
             )
+
+
+def _has_tables(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+
+
+def _changed(connection: sqlite3.Connection, statement: str, values: Sequence[object]) -> int | None:
+    """Run one statement without a wait for another process, or for the disk; None where it would wait."""
+    connection.execute("PRAGMA busy_timeout = 0")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    try:
+        return connection.execute(statement, values).rowcount
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            return None
+        raise
+    finally:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
 
 
 _EXPLAINED = {

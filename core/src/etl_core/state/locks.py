@@ -57,6 +57,19 @@ class FileLock:
         self._write(fd, note)
         return True
 
+    def held(self) -> bool:
+        """Say whether somebody holds the lock; needs no right to write. Raises OSError."""
+        fd = os.open(self.path, os.O_RDONLY)
+        _held.add(fd)
+        try:
+            _lock(fd)
+        except (BlockingIOError, PermissionError):
+            return True
+        finally:
+            _held.discard(fd)
+            os.close(fd)
+        return False
+
     @staticmethod
     def _write(fd: int, note: str) -> None:
         os.ftruncate(fd, 0)

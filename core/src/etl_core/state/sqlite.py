@@ -92,11 +92,15 @@ class SqliteStore(StateStore):
         return [Saved(_position(text), at) for text, at in rows]
 
     def note(self, fence: str, note: Mapping[str, Any]) -> None:
-        with self._database.transaction() as connection:
-            pipeline, _ = _claimed(connection, fence)
-            connection.execute("UPDATE pipelines SET note = ? WHERE name = ?", (json.dumps(note), pipeline))
+        """Waits for the file for a moment only, and never opens it; whoever saves does not wait for it."""
+        if not self._database.attempt(
+            "UPDATE pipelines SET note = ? WHERE fence = ?", json.dumps(note), fence
+        ):
+            raise _lost()
 
     def noted(self, pipeline: str) -> Mapping[str, Any] | None:
+        if self._database.version() < 2:  # the first layout has no notes
+            return None
         for (text,) in self._database.query("SELECT note FROM pipelines WHERE name = ?", pipeline):
             note: Mapping[str, Any] | None = None if text is None else json.loads(text)
             return note
@@ -127,10 +131,7 @@ class SqliteStore(StateStore):
             if not lock.path.exists():
                 return None
             note = lock.note()
-            if not lock.acquire(note):
-                return note
-        lock.release()
-        return None
+            return note if lock.held() else None
 
     def add_dead_letters(self, fence: str, letters: Sequence[DeadLetter]) -> None:
         with self._database.transaction() as connection:
@@ -207,8 +208,12 @@ def _claimed(connection: sqlite3.Connection, fence: str) -> tuple[str, str | Non
     """Return name and stored position of the pipeline that this fence still claims."""
     row = connection.execute("SELECT name, position FROM pipelines WHERE fence = ?", (fence,)).fetchone()
     if row is None:
-        raise StateError("the claim of this run is lost", "another run took over, or this one was released")
+        raise _lost()
     return row[0], row[1]
+
+
+def _lost() -> StateError:
+    return StateError("the claim of this run is lost", "another run took over, or this one was released")
 
 
 def _rows(pipeline: str, letters: Sequence[DeadLetter]) -> Iterable[tuple[object, ...]]:
