@@ -132,3 +132,41 @@ def test_clearing_the_position_discards_unfinished_runs_of_that_pipeline_only(
         end(mirror)
     end(other)
     assert other.pending() == [(1, "new")]
+
+
+FORMER = '_etl."staged [""shop"", ""shop"", ""orders""]"'
+
+
+def unfinished_before(mirror: Any) -> None:
+    """Leave an unfinished snapshot as a version before did."""
+    begin(mirror)
+    rows(mirror, 1, 2)
+    db = mirror.destination._db()
+    db.run(f'CREATE TABLE {FORMER} AS FROM shop."_etl staged [""shop"", ""orders""]"')
+    db.run('DROP TABLE shop."_etl staged [""shop"", ""orders""]"')
+    mirror.flush()
+
+
+def test_a_run_of_a_version_before_goes_on(mirror: Any) -> None:
+    unfinished_before(mirror)
+    rows(mirror, 3)
+    end(mirror)
+    mirror.flush()
+    assert mirror.query() == [(1, "new"), (2, "new"), (3, "new")]
+    assert staged_tables(mirror) == []
+
+
+@pytest.mark.parametrize("how", ["begun again", "cleared"])
+def test_a_run_of_a_version_before_is_discarded(mirror: Any, how: str) -> None:
+    unfinished_before(mirror)
+    if how == "cleared":
+        mirror.destination.set_position(None)
+    else:
+        begin(mirror)
+        end(mirror)
+        mirror.flush()
+    assert staged_tables(mirror) == []
+
+
+def staged_tables(duck: Any) -> list[Any]:
+    return list(duck.query("SELECT table_name FROM duckdb_tables() WHERE table_name LIKE '%staged%'"))

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from etl_core import Mode, StateError, Stream
 from etl_duckdb.client import Database
 from etl_duckdb.incoming import numbers
-from etl_duckdb.names import fold, located, quote
+from etl_duckdb.names import CONTROL, fold, located, quote
 from etl_duckdb.replacing import replace
 from etl_duckdb.target import Target, look
 from etl_duckdb.writing import append
@@ -19,6 +19,8 @@ from etl_duckdb.writing import append
 __all__ = ["begin", "discard_all", "end", "find", "stage", "unfinished"]
 
 _PREFIX = "_etl staged "
+#: In a version before, the tables were among the control tables, where a stream's schema was in the name.
+_FORMER = "staged "
 #: In a staged table: the order in which rows came.
 _ORDER = "_etl_n"
 
@@ -26,12 +28,23 @@ _ORDER = "_etl_n"
 def begin(db: Database, pipeline: str, stream: Stream, target: Target) -> None:
     """Start a run, for rows as the table has them now; an unfinished one is discarded."""
     name = _quoted(db, pipeline, stream)
+    db.run(f"DROP TABLE IF EXISTS {_former(db, pipeline, stream)}")
     db.run(f"CREATE OR REPLACE TABLE {name} AS SELECT *, 0::BIGINT AS {_ORDER} FROM {target.name} LIMIT 0")
 
 
 def find(db: Database, pipeline: str, stream: Stream) -> Target | None:
     """Return the table of the unfinished run, or None when there is none."""
-    return look(db, _quoted(db, pipeline, stream))
+    name = _quoted(db, pipeline, stream)
+    return look(db, name) or _adopted(db, _former(db, pipeline, stream), name)
+
+
+def _adopted(db: Database, former: str, name: str) -> Target | None:
+    """Let the run of a version before go on."""
+    if look(db, former) is None:
+        return None
+    db.run(f"CREATE TABLE {name} AS FROM {former}")
+    db.run(f"DROP TABLE {former}")
+    return look(db, name)
 
 
 def unfinished(db: Database, pipeline: str, stream: Stream) -> Target:
@@ -75,16 +88,16 @@ def discard_all(db: Database, pipeline: str) -> None:
     """Discard every unfinished run of a pipeline."""
     tables = db.rows(
         "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = ?"
-        " AND starts_with(table_name, ?)",
-        [db.catalog, _prefix(pipeline)],
+        " AND (starts_with(table_name, ?) OR (schema_name = ? AND starts_with(table_name, ?)))",
+        [db.catalog, _prefix(pipeline), CONTROL, _prefix(pipeline, _FORMER)],
     )
     for schema, name in tables:
         db.run(f"DROP TABLE {db.named(schema, name)}")
 
 
-def _prefix(pipeline: str) -> str:
+def _prefix(pipeline: str, first: str = _PREFIX) -> str:
     """Return how the names of a pipeline's staged tables begin, and of no other's."""
-    return _PREFIX + json.dumps([pipeline], ensure_ascii=False).removesuffix("]") + ", "
+    return first + json.dumps([pipeline], ensure_ascii=False).removesuffix("]") + ", "
 
 
 def _name(pipeline: str, stream: Stream) -> str:
@@ -94,6 +107,12 @@ def _name(pipeline: str, stream: Stream) -> str:
 def _quoted(db: Database, pipeline: str, stream: Stream) -> str:
     """Return the quoted name of a staged table: in the stream's schema, for DuckDB cannot move it there."""
     return db.named(located(stream)[0], _name(pipeline, stream))
+
+
+def _former(db: Database, pipeline: str, stream: Stream) -> str:
+    """Return the quoted name that a version before gave the table."""
+    parts = json.dumps([pipeline, *map(fold, located(stream))], ensure_ascii=False)
+    return f"{db.control}.{quote(_FORMER + parts)}"
 
 
 def _keep_last(db: Database, staged: Target, key: Sequence[str]) -> None:
