@@ -65,7 +65,6 @@ def test_status_shows_how_a_stopped_pipeline_falls_behind_and_that_it_caught_up(
     assert "reserved" in text.splitlines()[1]
     caught = wait_until(lambda: caught_up(shop), 60)
     assert caught["lag"]["seconds"] == 0.0
-    assert caught["lag"]["retained_bytes"] < behind["retained_bytes"]
     assert caught["last_run"]["ended"]
 
 
