@@ -104,6 +104,11 @@ def test_every_member_of_the_workspace_is_a_wheel_with_types_and_metadata(wheels
         assert not [each for each in names if "test_" in Path(each).name]
 
 
+def _is_made(path: Path) -> bool:
+    """Whether a file beside the sources is what tools made of them."""
+    return "__pycache__" in path.parts or ".egg-info" in str(path) or path.suffix in {".pyc", ".so", ".pyd"}
+
+
 def test_the_core_wheel_has_what_is_not_python_too(wheels: dict[str, Path]) -> None:
     """Templates and SQL files are data: a wheel without them fails at run time only."""
     for name, path in wheels.items():
@@ -112,7 +117,7 @@ def test_the_core_wheel_has_what_is_not_python_too(wheels: dict[str, Path]) -> N
         files = {
             str(each.relative_to(source))
             for each in source.rglob("*")
-            if each.is_file() and "__pycache__" not in each.parts and each.suffix != ".pyc"
+            if each.is_file() and not _is_made(each)
         }
         with zipfile.ZipFile(path) as archive:
             assert files <= set(archive.namelist())
