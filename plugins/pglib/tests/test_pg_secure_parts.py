@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import secrets
+import socket
+import ssl
 import struct
 
 import pytest
@@ -14,7 +16,7 @@ from etl_core import Secret
 from etl_core.errors import AuthError, ConfigError, EtlError, FatalError
 from etl_pglib.secure import copy_data
 from etl_pglib.secure.authentication import Login
-from etl_pglib.secure.channel import Deadline
+from etl_pglib.secure.channel import Channel, Deadline
 from etl_pglib.secure.messages import (
     Malformed,
     cancel_request,
@@ -247,3 +249,21 @@ def test_moments() -> None:
     assert 0 < (Deadline.after(60).left or 0) <= 60
     with pytest.raises(TimeoutError):
         _ = Deadline.after(0).left
+
+
+class Closing(socket.socket):
+    """Closed by another thread as soon as somebody has asked for its number."""
+
+    def fileno(self) -> int:
+        number = super().fileno()
+        self.close()
+        return number
+
+
+def test_a_channel_that_is_closed_while_it_waits_says_so() -> None:
+    one, other = socket.socketpair()
+    with other:
+        channel = Channel.over(Closing(fileno=one.detach()), ssl.create_default_context(), None)
+        assert channel.wait(0)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            channel.pull()

@@ -193,10 +193,11 @@ class Channel:
 
     def _ready(self, event: int, timeout: float | None) -> bool:
         """Wait for an event of the socket; `select` would refuse a process with many files."""
-        if self._socket.fileno() < 0:
+        number = self._socket.fileno()  # once: another thread may close it
+        if number < 0:
             raise ConnectionAbortedError("the connection is closed")
         poll = select.poll()
-        poll.register(self._socket, event)
+        poll.register(number, event)
         return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
 
     def close(self) -> None:
