@@ -88,6 +88,14 @@ def test_keys_of_several_columns(spread: int) -> None:
     assert_told_apart(rows, ["tenant", "number", "flag"])
 
 
+def test_nested_keys_without_a_value_equal_no_other() -> None:
+    codes = key_codes(rows_of(id=pa.array([[1], None, None, [1]])), ["id"])
+    assert codes is not None
+    first, *lacking, last = codes.keys.to_pylist()
+    assert first == last
+    assert len({first, *lacking}) == 3
+
+
 def test_keys_without_a_value() -> None:
     assert_told_apart(rows_of(id=pa.nulls(5, pa.int64())), ["id"])
     assert_told_apart(rows_of(id=pa.nulls(5, pa.string()), n=pa.array([1, 1, 2, 2, 2])), ["id", "n"])
