@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from loguru import logger
 from support.live import Copy
 
 from etl_core import PositionLostError
@@ -90,8 +92,30 @@ def test_a_column_list_that_changes(pg: Database, copy: Copy, before: str, after
     assert copy.rows("t", names) == pg.query(f"select {names} from t order by 1")
 
 
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What the runs of this test log."""
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(message.record["message"]))
+    yield lines
+    logger.remove(sink)
+
+
+def test_kinds_of_changes_that_are_not_published_are_told(pg: Database, copy: Copy, said: list[str]) -> None:
+    pg.execute(TABLE, FILL, "create publication mine for table t with (publish = 'insert, truncate')")
+    warning = "publication mine leaves out kinds of changes: a mirror lacks them"
+    for times in (1, 2):
+        copy.once()
+        assert said.count(warning) == times
+    pg.execute("alter publication mine set (publish = 'insert, update, delete, truncate')")
+    copy.once()
+    assert said.count(warning) == 2
+
+
 @pytest.mark.parametrize("running", [False, True])
-def test_a_table_that_leaves_the_publication_is_told(pg: Database, copy: Copy, running: bool) -> None:
+def test_a_table_that_leaves_the_publication_is_told(
+    pg: Database, copy: Copy, running: bool, said: list[str]
+) -> None:
     pg.execute(TABLE, FILL, "create table u (id int primary key)", "create publication mine for table t, u")
     copy.once()
     left = ["alter publication mine drop table t", "insert into u values (1)"]
@@ -105,6 +129,7 @@ def test_a_table_that_leaves_the_publication_is_told(pg: Database, copy: Copy, r
     pg.execute("insert into t values (99, 9, 'unseen')", "insert into u values (2)")
     copy.once()
     assert copy.rows("u") == [(1,), (2,)]
+    assert "public.t is no longer published: nothing more comes of it" in said
     assert len(copy.rows("t")) == 20
     pg.execute("alter publication mine add table t")
     copy.once()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support.live import Copy, Live
 from support.servers import database, own_server
+from support.shop import wait_until
 from support.tcp_proxy import TcpProxy
 
 from etl_core import PositionLostError
@@ -127,3 +128,22 @@ def test_a_slot_dropped_under_its_reader(own: Database, copy: Copy, policy: str)
     if policy == "resnapshot":
         copy.once()
         copy.assert_equal()
+
+
+@pytest.mark.parametrize("pg_version", [18])
+def test_a_slot_that_nobody_read_for_too_long(
+    pg_private: Callable[..., EmbeddedPostgres], tmp_path: Path
+) -> None:
+    server = pg_private(settings={"idle_replication_slot_timeout": "1s"})
+    own = Database("postgres", server.dsn, server)
+    own.execute(TABLE, "insert into t values (1, 1, 'x')")
+    copy = Copy(own, tmp_path)
+    copy.once()
+    slot = f"select invalidation_reason from pg_replication_slots where slot_name = '{copy.slot}'"
+    wait_until(lambda: own.execute("checkpoint") or own.query(slot) == [("idle_timeout",)])
+    with pytest.raises(PositionLostError) as error:
+        copy.once()
+    says_the_way_out(error.value)
+    assert "idle_replication_slot_timeout" in str(error.value.hint)
+    copy.once(on_slot_lost="resnapshot")
+    copy.assert_equal()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from etl_pglib import binaries
 from etl_pglib.embedded import EmbeddedPostgres
 from etl_pglib.testing import Database, drop_database
 
-__all__ = ["database", "own_server"]
+__all__ = ["database", "own_server", "standby_of"]
 
 _numbers = itertools.count(1)
 
@@ -20,6 +22,26 @@ def own_server(directory: Path, settings: Mapping[str, str], version: int = 16) 
     """Run a server with these settings."""
     with EmbeddedPostgres(directory, version=version, settings=settings, temporary=True) as server:
         yield server
+
+
+@contextmanager
+def standby_of(primary: EmbeddedPostgres, directory: Path) -> Iterator[EmbeddedPostgres]:
+    """Run a standby that follows a server, made by `pg_basebackup`; it tells the primary what it reads."""
+    settings = {**primary.settings, "hot_standby_feedback": "on"}
+    standby = EmbeddedPostgres(directory, version=primary.version, settings=settings, temporary=True)
+    standby._own()
+    data = standby.home / "data"
+    data.mkdir(mode=0o700, parents=True)
+    (standby.home / "run").mkdir(mode=0o700, exist_ok=True)
+    if (user := binaries.identity()) is not None:
+        for path in (data, standby.home / "run"):
+            os.chown(path, user.uid, user.gid)
+    where = ["-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres"]
+    program = primary.program("pg_basebackup")
+    command: list[str | Path] = [program, "-D", data, "-R", "-X", "stream", "-c", "fast", *where]
+    standby._run("the standby was not made", command)
+    with standby:
+        yield standby
 
 
 @contextmanager

@@ -11,7 +11,16 @@ from etl_core import Stream
 from etl_postgres_cdc.client import Catalog
 from etl_postgres_cdc.position import Column
 
-__all__ = ["Attribute", "Table", "attributes", "candidate", "candidates", "published", "published_table"]
+__all__ = [
+    "Attribute",
+    "Table",
+    "attributes",
+    "candidate",
+    "candidates",
+    "existing",
+    "published",
+    "published_table",
+]
 
 _HAS_GENERATED = 180000
 _PARTITIONED = "p"
@@ -141,6 +150,12 @@ def published_table(catalog: Catalog, publication: str, stream: Stream) -> Table
         _PUBLISHED + _ONE, publication, stream.namespace, stream.name, doing="looking for a table"
     )
     return next(iter(_tables(catalog, rows, stream.__eq__)), None)
+
+
+def existing(catalog: Catalog, relations: Sequence[int]) -> set[int]:
+    """Return which of these relations (by oid) there are."""
+    sql = "SELECT oid::bigint FROM pg_catalog.pg_class WHERE oid = ANY(%s::bigint[]::oid[])"
+    return {oid for (oid,) in catalog.query(sql, list(relations), doing="looking for tables")}
 
 
 def attributes(

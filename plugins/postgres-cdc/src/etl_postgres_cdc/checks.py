@@ -11,10 +11,12 @@ from etl_postgres_cdc import slots
 from etl_postgres_cdc.catalog import Table, candidates
 from etl_postgres_cdc.publication import Publication
 from etl_postgres_cdc.session import Session
+from etl_postgres_cdc.wal import is_standby
 
 __all__ = ["check", "identities"]
 
 _OLDEST = 150000
+_DECODES_ON_STANDBY = 160000
 Problems = Iterator[Problem]
 
 
@@ -36,21 +38,29 @@ SELECT pg_catalog.current_setting('wal_level'), pg_catalog.pg_is_in_recovery(),
   pg_catalog.current_setting('server_encoding'),
   pg_catalog.current_setting('max_replication_slots')::int
     - (SELECT count(*) FROM pg_catalog.pg_replication_slots),
-  current_user::text
+  current_user::text,
+  pg_catalog.current_setting('hot_standby_feedback')::bool
 """
 
 
 def _server(session: Session) -> Problems:
     (row,) = session.catalog.query(_SERVER, doing="checking the server")
-    level, standby, encoding, free, _ = row
+    level, standby, encoding, free, _, feedback = row
     if session.catalog.version < _OLDEST:
         yield _problem("dsn", "the server is older than PostgreSQL 15", "upgrade it")
     if encoding == "SQL_ASCII":
         yield _problem("dsn", "the database has no encoding (SQL_ASCII)", "make one with ENCODING 'UTF8'")
     if not session.streams:
         return
-    if standby:
-        yield _problem("dsn", "the server is a standby", "connect to the primary")
+    if standby and session.catalog.version < _DECODES_ON_STANDBY:
+        yield _problem("dsn", "the server is a standby, older than PostgreSQL 16", "connect to its primary")
+    elif standby and not feedback:
+        yield _problem(
+            "dsn",
+            "the server is a standby with hot_standby_feedback off: its primary would remove rows that the "
+            "slot needs",
+            "on the standby: ALTER SYSTEM SET hot_standby_feedback = on; SELECT pg_reload_conf()",
+        )
     if level != "logical":
         yield _problem(
             "dsn",
@@ -99,7 +109,8 @@ def _tables(session: Session) -> Problems:
         tables = [table for table in everything if session.selection(table.stream)]
         yield from session.selection.problems([table.stream for table in everything], "of the database")
         if session.streams:
-            yield from _creatable(session, tables)
+            standby = is_standby(session.catalog)
+            yield from (_absent if standby else _creatable)(session, tables)
             yield from identities(tables)
     elif publication is None:
         tables = []
@@ -108,8 +119,17 @@ def _tables(session: Session) -> Problems:
         tables = session.tables()
         yield from session.selection.problems([table.stream for table in tables], "of the publication")
         yield from identities(tables)
-        yield from _publishes(session, publication)
+        yield from _publishes(publication)
     yield from _readable(session, tables)
+
+
+def _absent(session: Session, tables: Sequence[Table]) -> Problems:
+    if tables:
+        yield _problem(
+            "publication",
+            f"publication {session.publication} does not exist, and a standby cannot make it",
+            f"on its primary: {publications.creation(session.publication, [t.stream for t in tables])}",
+        )
 
 
 _CREATABLE = """
@@ -149,16 +169,8 @@ def identities(tables: Sequence[Table]) -> Problems:
             )
 
 
-_PUBLISHES = """
-SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate FROM pg_catalog.pg_publication WHERE oid = %s
-"""
-
-
-def _publishes(session: Session, publication: Publication) -> Problems:
-    ((everything,),) = session.catalog.query(
-        _PUBLISHES, publication.oid, doing="checking what the publication publishes"
-    )
-    if not everything:
+def _publishes(publication: Publication) -> Problems:
+    if not publication.complete:
         yield _problem(
             "publication",
             f"publication {publication.name} leaves out kinds of changes",

@@ -41,6 +41,8 @@ class Session:
         self.catalog = Catalog(config.dsn, ctx)
         self.types = TypeCatalog.load(self.catalog.connection, config.as_text)
         self._replication: Replication | None = None
+        #: Tables of the position that are not published now, of which this was said.
+        self.gone: set[Stream] = set()
         self.server: Server
         self.progress: Progress
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from collections.abc import Set as AbstractSet
 
 from etl_core import ConfigError, RetryableError, Stream
+from etl_postgres_cdc import catalog as catalogs
 from etl_postgres_cdc import publication as publications
 from etl_postgres_cdc import slots
 from etl_postgres_cdc.catalog import Table, candidates
@@ -17,6 +19,22 @@ from etl_postgres_cdc.wal import wal_end
 
 __all__ = ["RESTART", "begin", "refresh", "resume", "verify_publication", "verify_slot"]
 
+#: Why a server gives a slot up, in its words (17 and later), and what keeps it from doing so again.
+_GIVEN_UP = {
+    "wal_removed": ("the server has removed WAL that the slot needs", "raise max_slot_wal_keep_size"),
+    "rows_removed": (
+        "the primary has removed rows that the standby's slot needs",
+        "set hot_standby_feedback = on on the standby",
+    ),
+    "wal_level_insufficient": (
+        "the primary no longer writes what a slot needs",
+        "set wal_level = 'logical' on the primary",
+    ),
+    "idle_timeout": (
+        "the server has given up the slot because nobody read it",
+        "raise idle_replication_slot_timeout or run more often",
+    ),
+}
 RESTART = "set on_slot_lost: resnapshot to copy all tables again, or do it once: etl-core state reset"
 
 
@@ -26,6 +44,7 @@ def begin(session: Session) -> Generator[None, None, Progress]:
         return _copy_only(session)
     server = session.identify()
     publication = publications.find(session.catalog, session.publication) or _publish(session)
+    _tell_incomplete(session, publication)
     publications.extend(session.catalog, session.publication, session.selection)
     tables = session.tables()
     session.selection.require([table.stream for table in tables], "of the publication")
@@ -85,7 +104,7 @@ def _slot(session: Session) -> Generator[None, None, int]:
         return slot.confirmed if never else max(slot.confirmed, wal_end(session.catalog))
     if slot:
         slots.drop(session.catalog, name)
-    return (yield from slots.create(session.replication, name))
+    return (yield from slots.told(slots.create(session.replication, name), session.ctx, session.catalog))
 
 
 def _require_usable(session: Session, slot: Slot) -> None:
@@ -110,7 +129,7 @@ def resume(session: Session, value: object) -> Progress:
         )
     if (identity.system, identity.timeline) != (server.system, server.timeline):
         raise session.lost("the server has another history", RESTART, found=server.system)
-    verify_publication(session, identity)
+    _tell_incomplete(session, verify_publication(session, identity))
     if progress.cut and identity.shape != session.shape:
         raise session.lost(
             "the settings changed inside a transaction",
@@ -120,8 +139,16 @@ def resume(session: Session, value: object) -> Progress:
     return progress
 
 
-def verify_publication(session: Session, identity: Identity) -> None:
-    """Raise PositionLostError when the publication is another; add what ours lacks.
+def _tell_incomplete(session: Session, publication: Publication) -> None:
+    if not publication.complete:
+        session.ctx.logger.warning(
+            "publication {name} leaves out kinds of changes: a mirror lacks them",
+            name=publication.name,
+        )
+
+
+def verify_publication(session: Session, identity: Identity) -> Publication:
+    """Return the publication; raise PositionLostError when it is another. Add what ours lacks.
 
     PostgreSQL 18 goes on without a publication that is gone, and leaves its tables' changes out.
     """
@@ -131,6 +158,7 @@ def verify_publication(session: Session, identity: Identity) -> None:
             "the publication is not the one that was read", RESTART, publication=session.publication
         )
     publications.extend(session.catalog, session.publication, session.selection)
+    return publication
 
 
 def verify_slot(session: Session, progress: Progress) -> None:
@@ -139,9 +167,8 @@ def verify_slot(session: Session, progress: Progress) -> None:
     if slot is None:
         raise session.lost("the replication slot does not exist", RESTART)
     if slot.lost:
-        raise session.lost(
-            "the server has removed WAL that the slot needs", f"raise max_slot_wal_keep_size, and {RESTART}"
-        )
+        message, remedy = _GIVEN_UP.get(slot.reason or "", _GIVEN_UP["wal_removed"])
+        raise session.lost(message, f"{remedy}, and {RESTART}", reason=slot.reason)
     _require_usable(session, slot)
     facts = {"position": format_lsn(progress.lsn), "confirmed": format_lsn(slot.confirmed)}
     if slot.confirmed > progress.lsn:
@@ -155,10 +182,25 @@ def verify_slot(session: Session, progress: Progress) -> None:
 def refresh(session: Session) -> list[Stream]:
     """Note tables that joined, or were published anew, as tables to copy; return them."""
     progress = session.progress
-    joined = [table for table in session.tables() if _is_new(progress.tables.get(table.stream), table)]
+    tables = session.tables()
+    _tell_gone(session, {table.stream for table in tables})
+    joined = [table for table in tables if _is_new(progress.tables.get(table.stream), table)]
     for table in joined:
         progress.set(table.stream, TableState(table.oid, table.member, None))
     return [table.stream for table in joined]
+
+
+def _tell_gone(session: Session, published: AbstractSet[Stream]) -> None:
+    """Say, once, of which tables nothing more will come though they are still there."""
+    tables = session.progress.tables
+    gone = {stream for stream, table in tables.items() if table.snapshot is not None} - published
+    new, session.gone = gone - session.gone, gone
+    there = catalogs.existing(session.catalog, [tables[stream].relation for stream in new]) if new else ()
+    for stream in sorted(new):
+        if tables[stream].relation in there:
+            session.ctx.logger.warning(
+                "{stream} is no longer published: nothing more comes of it", stream=stream
+            )
 
 
 def _is_new(known: TableState | None, table: Table) -> bool:

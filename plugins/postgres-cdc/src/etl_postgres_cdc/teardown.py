@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from etl_postgres_cdc import publication as publications
 from etl_postgres_cdc import slots
 from etl_postgres_cdc.session import Session
+from etl_postgres_cdc.wal import is_standby
 
 __all__ = ["teardown"]
 
@@ -33,5 +34,7 @@ def _publication(session: Session) -> list[str]:
         return []
     if not publication.ours:
         return [f"left: publication {publication.name}, which somebody else made"]
+    if is_standby(session.catalog):
+        return [f"left: publication {publication.name}, which its primary can drop"]
     publications.drop(session.catalog, publication.name)
     return [f"dropped: publication {publication.name}"]
