@@ -32,7 +32,7 @@ NAMES = [
     LONG,
 ]
 #: Names of publications: they travel in a list.
-PUBLICATIONS = ['quote"d', "quo'te", "one, two", "Capitals", LONG]
+PUBLICATIONS = ['quote"d', "quo'te", "back\\slash", "one, two", "Capitals", LONG]
 
 
 def sql(name: str) -> str:
