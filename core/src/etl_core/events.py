@@ -24,9 +24,9 @@ EVENTS: Mapping[str, str] = {
     "retrying": "error, message, attempt, wait_seconds",
     "epoch_raised": "epoch, reason",
     "throughput": "every 2 s: seconds (that rates are taken over, up to 10; a snapshot's since it began), "
-    "streams (by name, those that moved: rows_read, rows_written, both since the start of the run; "
-    "rows_read_per_second, rows_written_per_second; phase (snapshot or changes), snapshot_rows, "
-    "snapshot_estimate)",
+    "streams (by name, those that moved or have just come to stand: rows_read, rows_written, both since the "
+    "start of the run; rows_read_per_second, rows_written_per_second; phase (snapshot or changes), "
+    "snapshot_rows, snapshot_estimate)",
     "lag": "every 2 s, of the last durable position: bytes (of the source's log after it), seconds (since it "
     "covered all that was committed), retained_bytes (of its log that the source keeps for this pipeline), "
     "remaining_bytes (that it would keep more), status (its own word for that); null where the source cannot "

@@ -81,32 +81,26 @@ def test_a_board_adds_up_what_it_is_told() -> None:
     assert "shop ok 1 retries 2 rejected lag 1.0 MiB, 1.0 s log kept 28.0 MiB, reserved" in drawn(board)
 
 
-def test_a_board_shows_how_far_a_snapshot_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr("etl_core.cli.board.monotonic", lambda: now[0])
-    board = Board(["shop"])
-    board.take(event("snapshot_started", stream="public.orders", estimate=5_000_000))
+def test_a_board_shows_how_far_a_snapshot_is() -> None:
+    board, stream = Board(["shop"]), "public.orders"
+    board.take(event("snapshot_started", stream=stream, estimate=5_000_000))
 
-    def read(rows: int, so_far: int | None) -> str:
-        board.take(event("batch_read", stream="public.orders", rows=rows, bytes=1, snapshot_rows=so_far))
-        [line] = [line for line in drawn(board) if line.startswith("public.orders")]
-        now[0] += 1
+    def read(rows: int, so_far: int | None, reading: float, writing: float = 0.0) -> str:
+        board.take(event("batch_read", stream=stream, rows=rows, bytes=1, snapshot_rows=so_far))
+        rates = {**MOVED, "rows_read_per_second": reading, "rows_written_per_second": writing}
+        board.take(event("throughput", seconds=2.0, streams={stream: rates}))
+        [line] = [line for line in drawn(board) if line.startswith(stream)]
         return line
 
-    for _ in range(4):
-        assert read(0, 0) == "public.orders snapshot 0 / ~5,000,000 (0 %) 0 0 B 0"
-    line = read(1_000_000, 1_000_000)
+    assert read(0, 0, 0.0) == "public.orders snapshot 0 / ~5,000,000 (0 %) 0 0 B 0"
+    line = read(1_000_000, 1_000_000, 1e6)
     assert line == "public.orders snapshot 1,000,000 / ~5,000,000 (20 %) 0 0 B 0 4.0 s"
-    line = read(400_000, 1_400_000)
-    assert line == "public.orders snapshot 1,400,000 / ~5,000,000 (28 %) 0 0 B 0 5.1 s"
-    line = read(3_600_001, 5_000_001)
+    line = read(400_000, 1_400_000, 7e5, 20_000.0)
+    assert line == "public.orders snapshot 1,400,000 / ~5,000,000 (28 %) 0 0 B 20k 5.1 s"
+    line = read(3_600_001, 5_000_001, 1e6)
     assert line == "public.orders snapshot 5,000,001 / ~5,000,000 (more than estimated) 0 0 B 0"
-    board.take(event("snapshot_finished", stream="public.orders"))
-    assert read(1, None) == "public.orders changes 5,000,002 0 0 B 0"
-    for _ in range(10):
-        board.take(event("batch_written", stream="public.orders", rows=20_000, bytes=1, mode="append"))
-        line = read(0, None)
-    assert line.endswith(" 20k")
+    board.take(event("snapshot_finished", stream=stream))
+    assert read(1, None, 1e6) == "public.orders changes 5,000,002 0 0 B 0"
 
 
 @pytest.mark.parametrize(

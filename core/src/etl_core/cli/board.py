@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Board"]
 
-#: Seconds over which a rate is taken.
-_WINDOW = 5.0
 #: Streams of a pipeline that are shown: those that moved last.
 _SHOWN = 15
 
@@ -31,7 +28,10 @@ _COLUMNS = {"stream": 0, "phase": 0, "read": 0, "written": 80, "size": 110, "row
 
 @define
 class _Line:
-    """One stream of one pipeline; `copied` and `estimate` are its snapshot's rows, `moved` when it did."""
+    """One stream of one pipeline; `copied` and `estimate` are its snapshot's rows, `moved` when it did.
+
+    `reading` and `writing` are rows per second, as the run measured them last.
+    """
 
     phase: str = "changes"
     read: int = 0
@@ -40,20 +40,8 @@ class _Line:
     copied: int | None = None
     estimate: int | None = None
     moved: float = 0.0
-    samples: deque[tuple[float, int, int]] = Factory(deque)
-
-    def rates(self, now: float) -> tuple[float, float]:
-        """Return rows read and written per second over the last seconds; of a snapshot since it began."""
-        self.samples.append((now, self.read, self.written))
-        while len(self.samples) > 2 and (now - self.samples[0][0] > _WINDOW or self._waited()):
-            self.samples.popleft()
-        since, read, written = self.samples[0]
-        seconds = now - since
-        return ((self.read - read) / seconds, (self.written - written) / seconds) if seconds else (0.0, 0.0)
-
-    def _waited(self) -> bool:
-        """Whether the oldest sample is from before the snapshot's first rows."""
-        return self.phase == "snapshot" and self.samples[0][1:] == self.samples[1][1:]
+    reading: float = 0.0
+    writing: float = 0.0
 
 
 @define
@@ -83,12 +71,11 @@ class Board:
             _take(head, event.name, event.facts)
 
     def render(self, width: int) -> Group:
-        """Return what to draw as of now on a terminal so many characters wide."""
+        """Return what to draw on a terminal so many characters wide."""
         from rich.console import Group
 
-        now = monotonic()
         with self._mutex:
-            parts = [_drawn(name, head, width, now) for name, head in self._heads.items()]
+            parts = [_drawn(name, head, width) for name, head in self._heads.items()]
         return Group(*(part for some in parts for part in some))
 
 
@@ -102,6 +89,10 @@ def _take(head: _Head, name: str, facts: Mapping[str, Any]) -> None:
             head.phase, head.retries = "retrying", head.retries + 1
         case "lag":
             head.lag = facts
+        case "throughput":
+            for stream, rates in facts["streams"].items():
+                line = head.lines.setdefault(stream, _Line())
+                line.reading, line.writing = rates["rows_read_per_second"], rates["rows_written_per_second"]
         case "run_finished":
             head.phase = str(facts.get("status"))
 
@@ -121,7 +112,7 @@ def _take_of_stream(line: _Line, name: str, facts: Mapping[str, Any]) -> None:
             line.phase = "changes"
 
 
-def _drawn(name: str, head: _Head, width: int, now: float) -> Iterator[RenderableType]:
+def _drawn(name: str, head: _Head, width: int) -> Iterator[RenderableType]:
     """Yield a line about a pipeline and the table of its streams."""
     from rich.padding import Padding
     from rich.table import Table
@@ -135,7 +126,7 @@ def _drawn(name: str, head: _Head, width: int, now: float) -> Iterator[Renderabl
     for number in columns:
         justify: JustifyMethod = "left" if number < 2 else "right"
         table.add_column(list(_COLUMNS)[number], justify=justify, no_wrap=True)
-    for row in _rows(head, now):
+    for row in _rows(head):
         table.add_row(*(Text(row[number]) for number in columns))
     yield Padding(table, (0, 0, 0, 2))
 
@@ -154,17 +145,16 @@ def _facts(head: _Head) -> Iterator[str]:
         yield f"log kept {log}"
 
 
-def _rows(head: _Head, now: float) -> Iterator[list[str]]:
+def _rows(head: _Head) -> Iterator[list[str]]:
     shown = sorted(head.lines, key=lambda stream: -head.lines[stream].moved)[:_SHOWN]
     for stream in sorted(shown):
-        yield [stream, *_cells(head.lines[stream], now)]
+        yield [stream, *_cells(head.lines[stream])]
     if len(head.lines) > len(shown):
         yield [f"and {amount(len(head.lines) - len(shown))} more", *[""] * (len(_COLUMNS) - 1)]
 
 
-def _cells(line: _Line, now: float) -> list[str]:
-    reading, writing = line.rates(now)
+def _cells(line: _Line) -> list[str]:
     read, left = amount(line.read), ""
     if line.phase == "snapshot" and line.copied is not None:
-        read, left = copied(line.copied, line.estimate), eta(line.copied, line.estimate, reading)
-    return [line.phase, read, amount(line.written), size(line.bytes), rate(writing), left]
+        read, left = copied(line.copied, line.estimate), eta(line.copied, line.estimate, line.reading)
+    return [line.phase, read, amount(line.written), size(line.bytes), rate(line.writing), left]

@@ -68,6 +68,7 @@ class Measuring:
         self._log = logger.bind(pipeline=result.pipeline)
         self._noted: Mapping[str, Any] | None = None
         self._said = False
+        self._told: list[str] = []
         self._lag_at: float | None = None
 
     def start(self, scope: Scope) -> None:
@@ -109,9 +110,11 @@ class Measuring:
     def _tell_throughput(self) -> None:
         before, now = self._samples[0], self._samples[-1]
         moved = [name for name in now[1] if now[1][name] != before[1].get(name, (0, 0))]
-        if moved:
-            streams = {name: self._facts(name, self._since(name)) for name in moved}
+        # One that has come to stand is told once more, with rates of zero.
+        if told := dict.fromkeys([*moved, *self._told]):
+            streams = {name: self._facts(name, self._since(name)) for name in told}
             self._hub.emit("throughput", seconds=now[0] - before[0], streams=streams)
+        self._told = moved
 
     def _since(self, name: str) -> Sample:
         """Return the sample that a stream's rates are taken from: of a snapshot none from before it began."""
