@@ -8,11 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from etl_pglib import binaries
 from etl_pglib.embedded import EmbeddedPostgres
 from etl_pglib.testing import Database, drop_database
 
-__all__ = ["database", "own_server", "standby_of"]
+__all__ = ["database", "installed", "installed_server", "own_server", "standby_of"]
 
 _numbers = itertools.count(1)
 
@@ -22,6 +24,22 @@ def own_server(directory: Path, settings: Mapping[str, str], version: int = 16) 
     """Run a server with these settings."""
     with EmbeddedPostgres(directory, version=version, settings=settings, temporary=True) as server:
         yield server
+
+
+def installed(version: int) -> Path | None:
+    """Return where the programs of an installed PostgreSQL are, if that version is installed."""
+    places = [Path(f"/usr/lib/postgresql/{version}/bin"), Path(f"/usr/pgsql-{version}/bin")]
+    return next((place for place in places if (place / "initdb").exists()), None)
+
+
+@contextmanager
+def installed_server(directory: Path, version: int, programs: Path) -> Iterator[EmbeddedPostgres]:
+    """Run a server of an installed PostgreSQL."""
+    embedded = binaries.find
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(binaries, "find", lambda wanted: programs if wanted == version else embedded(wanted))
+        with own_server(directory, {}, version) as server:
+            yield server
 
 
 @contextmanager
