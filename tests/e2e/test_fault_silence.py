@@ -14,6 +14,8 @@ from etl_pglib.testing import Database
 #: Bytes by which a question was asked, not only a status sent.
 QUESTION = 200
 
+FILL = "insert into t select n, repeat(md5(n::text), 8) from generate_series(1, 20000) n"
+
 pytestmark = pytest.mark.timeout(120)
 
 
@@ -51,6 +53,22 @@ def test_a_run_whose_connections_went_silent_can_be_stopped(
         live.until(copy.streaming)
         proxy.forget()
         live.until(lambda: proxy.swallowed > QUESTION)
+        live.cancel.set()
+        assert live.ended.wait(8), "the run does not end"
+    copy.once()
+    copy.assert_equal()
+
+
+def test_a_copy_whose_connections_went_silent_can_be_stopped(
+    pg: Database, proxy: TcpProxy, copy: Copy
+) -> None:
+    """That a copy went silent TCP has to notice: by keepalives, and by what is not acknowledged."""
+    pg.execute("alter table t add pad text", FILL)
+    proxy.stall_after(1_000_000)
+    with copy.running() as live:
+        live.until(lambda: proxy.stalled)
+        proxy.forget()
+        proxy.resume()
         live.cancel.set()
         assert live.ended.wait(8), "the run does not end"
     copy.once()
