@@ -22,7 +22,7 @@ __all__ = ["Streaming"]
 
 #: Seconds: to let small transactions gather when nothing more has come, and at most in any case.
 _LINGER = 0.02
-_LONGEST = 0.2
+_LONGEST = 0.1
 #: Seconds of decoding after which a commit is looked at.
 _SLICE = 0.05
 #: Seconds between positions of a stream without rows.
