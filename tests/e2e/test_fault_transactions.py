@@ -18,6 +18,7 @@ import pytest
 from support.live import Copy
 from support.shop import Shop, wait_until
 
+from etl_pglib.embedded import EmbeddedPostgres
 from etl_pglib.testing import Database
 
 pytestmark = pytest.mark.timeout(120)
@@ -416,3 +417,24 @@ def test_killed_while_it_goes_on(shop: Shop) -> None:
     assert process.returncode == -signal.SIGKILL
     shop.once()
     shop.assert_equal()
+
+
+def test_prepared_transactions_arrive_when_they_are_committed(
+    pg_private: Callable[..., EmbeddedPostgres], tmp_path: Path
+) -> None:
+    server = pg_private(settings={"max_prepared_transactions": "5"})
+    pg = Database("postgres", server.dsn, server)
+    mirror, history = prepared(pg, tmp_path, LITTLE, BLOCKS)
+    for number, end in enumerate(("commit", "rollback", "commit")):
+        with pg.connect() as connection:
+            connection.execute("begin")
+            connection.execute("select many(%s)", [number * 10_000])
+            connection.execute("savepoint a; update t set v = 9; rollback to a")
+            connection.execute("prepare transaction 'p'")
+        mirror.once()
+        pg.execute(f"insert into u values ({number}, 1, 'between')")
+        assert len(mirror.rows()) < 200 + (number + 1) * BLOCKS
+        pg.execute(f"{end} prepared 'p'")
+        mirror.once()
+        mirror.assert_equal("t", "u")
+    compare(pg, "prepared", mirror, history)
