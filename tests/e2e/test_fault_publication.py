@@ -155,6 +155,25 @@ def test_a_publication_made_anew_while_it_is_read(pg: Database, copy: Copy) -> N
     copy.assert_equal()
 
 
+@pytest.mark.parametrize("policy", ["fail", "resnapshot"])
+def test_our_own_publication_is_dropped(pg: Database, copy: Copy, policy: str) -> None:
+    pg.execute(TABLE, FILL)
+    copy.extract = {"refresh": 0.1, "on_slot_lost": policy}
+    copy.once()
+    with copy.running() as live:
+        live.until(copy.streaming)
+        pg.execute(f"drop publication {copy.slot}", "delete from t where id < 5")
+        if policy == "fail":
+            error = live.wait_end()
+            assert isinstance(error, PositionLostError)
+            assert "on_slot_lost: resnapshot" in str(error.hint)
+        else:
+            live.until(lambda: live.named("snapshot_finished"))
+    if policy == "resnapshot":
+        copy.once()
+        copy.assert_equal()
+
+
 def test_a_publication_of_a_schema_takes_tables_as_they_come(pg: Database, copy: Copy) -> None:
     pg.execute(TABLE, FILL, "create publication mine for tables in schema public")
     copy.once()

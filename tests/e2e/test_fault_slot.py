@@ -11,7 +11,7 @@ from support.servers import database, own_server
 from support.shop import wait_until
 from support.tcp_proxy import TcpProxy
 
-from etl_core import PositionLostError
+from etl_core import ConfigError, PositionLostError
 from etl_core.errors import PipelineError
 from etl_pglib.embedded import EmbeddedPostgres
 from etl_pglib.testing import Database
@@ -128,6 +128,20 @@ def test_a_slot_dropped_under_its_reader(own: Database, copy: Copy, policy: str)
     if policy == "resnapshot":
         copy.once()
         copy.assert_equal()
+
+
+def test_a_slot_of_ones_own_that_was_given_up(own: Database, copy: Copy) -> None:
+    """One that is named in the document is never dropped: the error has the SQL that does."""
+    own.execute(TABLE, "insert into t values (1, 1, 'x')")
+    copy.extract = {"slot": copy.slot, "on_slot_lost": "resnapshot"}
+    copy.once()
+    give_up_slot(own, copy)
+    with pytest.raises(ConfigError, match="slot cannot be used") as error:
+        copy.once()
+    own.query(str(error.value.hint).partition("drop it: ")[2])
+    own.execute("update t set v = 2")
+    copy.once()
+    copy.assert_equal()
 
 
 @pytest.mark.parametrize("pg_version", [18])
