@@ -25,11 +25,20 @@ def order(directory: Path, script: str) -> str:
     )
 
 
+#: Goes on until it is asked to stop. Python leaves SIGINT ignored where it was, as in background jobs of a shell.
+SERVER = """
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+while True:
+    time.sleep(0.05)
+"""
+
+
 def test_without_owners_the_server_is_stopped_and_what_is_temporary_removed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "data").mkdir()
-    assert guard.main(order(tmp_path, "import time\nwhile True: time.sleep(0.05)")) != 0
+    assert guard.main(order(tmp_path, SERVER)) != 0
     assert int(capsys.readouterr().out) > 0
     assert not tmp_path.exists()
 
