@@ -25,7 +25,7 @@ def order(directory: Path, script: str) -> str:
     )
 
 
-#: Goes on until it is asked to stop. Python leaves SIGINT ignored where it was, as in background jobs of a shell.
+#: Goes on until it is asked to stop, also where a shell has started all of this with SIGINT ignored.
 SERVER = """
 import signal, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
