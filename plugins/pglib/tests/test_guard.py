@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -25,13 +26,22 @@ def order(directory: Path, script: str) -> str:
     )
 
 
-#: Goes on until it is asked to stop, also where a shell has started all of this with SIGINT ignored.
+#: Goes on until it is asked to stop.
 SERVER = """
-import signal, time
-signal.signal(signal.SIGINT, signal.default_int_handler)
+import time
 while True:
     time.sleep(0.05)
 """
+
+
+def test_a_server_is_stopped_also_where_a_shell_has_started_all_of_this_in_the_background(
+    tmp_path: Path,
+) -> None:
+    before = signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+    try:
+        assert guard.main(order(tmp_path, SERVER)) != 0
+    finally:
+        signal.signal(signal.SIGQUIT, before)
 
 
 def test_without_owners_the_server_is_stopped_and_what_is_temporary_removed(

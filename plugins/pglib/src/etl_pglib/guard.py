@@ -24,6 +24,8 @@ LASTING = "lasting"
 def main(argument: str) -> int:
     """Start the server, print its process id on the first line of stdout, wait until it ends."""
     order: dict[str, Any] = json.loads(argument)
+    if sys.platform != "win32":  # a shell that puts all of this into the background ignores it
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     with Path(order["log"]).open("ab") as log:
         server = subprocess.Popen(
             order["command"],
