@@ -106,6 +106,17 @@ def make(registration: Registration, config: object = None) -> Any:
         ) from error
 
 
+def configured(registration: Registration, section: Section, base: Path) -> Any:
+    """Return the config that a section's settings make, paths relative to `base`; None where there is none.
+
+    Raises ConfigError with every problem at once.
+    """
+    problems = Problems()
+    problems.extend(_wrong_settings(section, registration, base))
+    problems.raise_if_any()
+    return None if registration.config is None else structure(section.settings, registration.config, base)
+
+
 def imported(registration: Registration) -> Callable[..., Any]:
     """Return the factory itself, imported if it is given as ``module:name``."""
     if not isinstance(registration.factory, str):
@@ -129,11 +140,7 @@ def imported(registration: Registration) -> Callable[..., Any]:
 
 def _part(section: Section, plugins: Plugins, base: Path) -> Part[Any]:
     registration = plugins.find(section.section, section.use)
-    problems = Problems()
-    problems.extend(_wrong_settings(section, registration, base))
-    problems.raise_if_any()
-    config_class = registration.config
-    config = structure(section.settings, config_class, base) if config_class is not None else None
+    config = configured(registration, section, base)
     return Part(lambda: make(registration, config))
 
 

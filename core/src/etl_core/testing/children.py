@@ -1,0 +1,111 @@
+"""Parts of a clause in a process of its own, which can be killed at a named place.
+
+A part is a function of one JSON value, named `module:function`; it is imported in the child. The kits' parts
+make the connector anew from its registration and settings, as a run does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from etl_core.hookspecs import Registration
+from etl_core.testing.base import Conformance
+from etl_core.testing.verdicts import fail, not_reached
+
+__all__ = ["Part", "main", "registration_of", "run_part", "spec_of"]
+
+Part = Callable[[Any], None]
+_KILLED = -9
+
+
+def run_part(
+    part: Part, argument: Mapping[str, Any], *, kill_at: str | None = None, deadline: float = 60.0
+) -> bool:
+    """Run a part in a child; True when it came to its end, False when it was killed at `kill_at`.
+
+    `kill_at` is `name` or `name:n` of `etl_core.engine.failpoints`. Any other end breaks the clause.
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment |= {"ETL_FAILPOINT": kill_at} if kill_at else {}
+    command = [sys.executable, "-m", "etl_core.testing.children", f"{part.__module__}:{part.__qualname__}"]
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(argument),
+            env=environment,
+            text=True,
+            capture_output=True,
+            check=False,
+            timeout=deadline,
+        )
+    except subprocess.TimeoutExpired:
+        fail("a run in a process of its own did not end", deadline=deadline, killed_at=kill_at)
+    if done.returncode == _KILLED and kill_at:
+        return False
+    last = done.stderr.strip().splitlines()[-1:] or [""]
+    if done.returncode != 0:
+        fail(
+            "a run in a process of its own failed",
+            exit_code=done.returncode,
+            error=last[0],
+            killed_at=kill_at,
+        )
+    return True
+
+
+def spec_of(kit: Conformance) -> dict[str, Any]:
+    """Return what a child needs to make the kit's connector: see `registration_of`."""
+    config, factory = kit.registration.config, kit.registration.factory
+    name = factory if isinstance(factory, str) else _name_of(factory)
+    return {
+        "name": kit.registration.name,
+        "section": kit.section,
+        "config": None if config is None else _name_of(config),
+        "factory": name,
+        "settings": json.loads(json.dumps(kit.settings, default=_plain)),
+        "base": str(kit.directory if kit.given is None else kit.given[1]),
+        "directory": str(kit.directory),
+        "namespace": kit.namespace,
+    }
+
+
+def registration_of(spec: Mapping[str, Any]) -> Registration:
+    """Return the registration that `spec_of` described."""
+    config = None if spec["config"] is None else _found(spec["config"])
+    return Registration(spec["name"], config, spec["factory"])
+
+
+def _name_of(thing: Any) -> str:
+    name = f"{thing.__module__}:{getattr(thing, '__qualname__', '')}"
+    if "<" in name or name.endswith(":"):
+        not_reached("a child process cannot import it: define it at the top of a module", found=name)
+    return name
+
+
+def _found(name: str) -> Any:
+    module, _, path = name.partition(":")
+    found: Any = import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _plain(value: object) -> str:
+    return str(value) if isinstance(value, Path) else not_reached("a setting is no JSON value")
+
+
+def main() -> None:
+    """Run the part named on the command line with the argument on stdin."""
+    part: Part = _found(sys.argv[1])
+    part(json.load(sys.stdin))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The clauses that every kind of connector is held to."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import attrs
+
+from etl_core.errors import ConfigError, EtlError
+from etl_core.hookspecs import API
+from etl_core.testing.base import Conformance
+from etl_core.testing.leftovers import Census
+from etl_core.testing.secrets import Watch, secrets_of, spoiled
+from etl_core.testing.verdicts import expect, fail, skip
+
+__all__ = ["CommonClauses"]
+
+_HEAVY = "import sys, json; import {}; print(json.dumps(sorted(sys.modules)))"
+
+
+class CommonClauses(Conformance):
+    """Registration, settings, secrets, and what is left behind."""
+
+    def test_it_can_be_used(self) -> None:
+        """With the settings given it is made, checked, used once and closed.
+
+        Give settings that work here; nothing else is tried before this does.
+        """
+        self.exercise()
+
+    def test_it_is_registered_with_words(self) -> None:
+        """Its registration has a one-line summary and this core's `api`; each setting says what it is for.
+
+        Give `Registration(summary=...)`, and declare settings with `etl_core.setting(help=...)`.
+        """
+        registration = self.registration
+        expect(
+            registration.api == API,
+            "it was written for another version of the contract",
+            api=registration.api,
+        )
+        expect(registration.summary.strip(), "the registration has no summary")
+        expect("\n" not in registration.summary, "the summary is more than one line")
+        if registration.config is None:
+            return
+        mute = [each.alias for each in attrs.fields(registration.config) if not each.metadata.get("help")]
+        expect(not mute, "settings without a sentence that says what they are for", settings=", ".join(mute))
+
+    def test_looking_at_it_is_light(self) -> None:
+        """Loading the module of its settings imports neither pyarrow nor the module of its factory.
+
+        Give the factory as "package.module:Class", and import neither in `plugin.py` nor in `config.py`.
+        """
+        config = self.registration.config
+        if config is None:
+            skip("it has no settings")
+        factory = self.registration.factory
+        expect(isinstance(factory, str), "the factory is imported with the plugin")
+        loaded = _loaded_by(config.__module__)
+        expect("pyarrow" not in loaded, "looking at it imports pyarrow", module=config.__module__)
+        heavy = str(factory).partition(":")[0]
+        expect(heavy not in loaded, "looking at it imports its factory", module=heavy)
+
+    def test_an_unknown_setting_is_refused(self) -> None:
+        """A setting it does not have is an error, not ignored.
+
+        Take settings through the config class alone; have none that takes everything.
+        """
+        if self.registration.config is None:
+            skip("it has no settings")
+        try:
+            self.make(surely_no_such_setting=1)
+        except ConfigError:
+            return
+        fail("a setting that does not exist was accepted")
+
+    def test_secrets_stay_secret(self) -> None:
+        """No secret of its settings is in a repr, a log line, an event or an error, also when it is wrong.
+
+        Declare it as `Secret`, `reveal` it where it is used, and put no text of a driver's error into yours.
+        """
+        config = self.configured(self.settings)
+        found = secrets_of(config)
+        if not found:
+            skip("it has no secret settings")
+        with Watch(self.logs) as watch:
+            watch.look(config)
+            watch.look(self.make())
+            self.exercise()
+            for path in found:
+                self._with_wrong_secret(path, watch)
+        for path, values in found.items():
+            for value in values:
+                place = watch.place_of(value)
+                expect(place is None, "a secret can be read", setting=".".join(path), where=place)
+
+    def _with_wrong_secret(self, path: tuple[str, ...], watch: Watch) -> None:
+        """Use it with a secret that opens nothing; what it says then is watched too."""
+        settings, marks = spoiled(self.settings, path)
+        given = self.given
+        self.given = (settings, self.directory if given is None else given[1])
+        try:
+            self.exercise()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - any error may tell too much
+            watch.error(error)
+        finally:
+            self.given = given
+        for mark in marks:
+            place = watch.place_of(mark)
+            expect(place is None, "a secret that is wrong is shown", setting=".".join(path), where=place)
+
+    def test_nothing_is_left_behind(self) -> None:
+        """After `close` no thread, open file, connection or child process of it is left.
+
+        Start threads with `ctx.spawn` only, and close in `close` what you opened, also after a failure.
+        """
+        self.exercise()  # what a library keeps for the whole process is there after the first use
+        census = Census()
+        self.exercise()
+        left = census.left(self.grace)
+        expect(not left, "something was left behind", left=", ".join(left))
+
+
+def _loaded_by(module: str) -> set[str]:
+    """Return the modules that a new interpreter has after importing one."""
+    command = [sys.executable, "-c", _HEAVY.format(module)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise EtlError("the module of the settings cannot be imported by itself", module=module)
+    return set(json.loads(done.stdout))
