@@ -138,6 +138,7 @@ def test_the_position_is_shown_and_the_history_kept(shop: Shop) -> None:
 
 
 def test_a_state_file_that_cannot_be_written_stops_the_run(shop: Shop) -> None:
+    shop.write(state={"wait": "100ms"})
     shop.once()
     connection = sqlite3.connect(shop.directory / "state.db")
     connection.execute("begin exclusive")

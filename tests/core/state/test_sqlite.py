@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from etl_core.config import Duration
 from etl_core.errors import StateError
 from etl_core.interfaces import DeadLetter
 from etl_core.model import Position, Stream
@@ -257,7 +258,7 @@ def test_a_note_gives_up_on_a_busy_file_while_others_go_on(
     assert store.noted("shop") == {"rows": 1}
     with store._database.transaction() as connection:
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
-        assert connection.execute("PRAGMA busy_timeout").fetchone() == (database.BUSY_SECONDS * 1000,)
+        assert connection.execute("PRAGMA busy_timeout").fetchone() == (30_000,)
 
 
 def test_a_late_note_does_not_open_the_file_again(store: SqliteStore) -> None:
@@ -276,10 +277,8 @@ def test_an_empty_file_is_read_as_one_without_pipelines(store: SqliteStore, path
     store.claim("shop")
 
 
-def test_a_creation_that_never_ends_elsewhere_is_a_state_error(
-    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("etl_core.state.database.BUSY_SECONDS", 0.05)
+def test_a_creation_that_never_ends_elsewhere_is_a_state_error(path: Path) -> None:
+    store = SqliteStore(SqliteConfig(path=path, wait=Duration(0.05)))
     elsewhere = FileLock(path.with_name(path.name + ".lock"))
     assert elsewhere.acquire()
     with pytest.raises(StateError, match="being prepared"):

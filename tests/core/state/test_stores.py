@@ -25,7 +25,7 @@ Make = Callable[..., StateStore]
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     made: list[StateStore] = []
 
-    def build(**settings: int) -> StateStore:
+    def build(**settings: Any) -> StateStore:
         if request.param == "memory":
             made.append(MemoryStore(MemoryConfig(**settings)))
         else:

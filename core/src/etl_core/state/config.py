@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attrs import frozen, validators
 
-from etl_core.config import setting
+from etl_core.config import Duration, setting
 
 __all__ = ["MemoryConfig", "SqliteConfig"]
 
@@ -29,4 +29,7 @@ class SqliteConfig(MemoryConfig):
 
     path: Path = setting(
         Path(".etl/state.db"), help="The file, on a local disk; it and its directory are created."
+    )
+    wait: Duration = setting(
+        Duration(30.0), help="Longest wait for another process that writes to the file.", validator=_positive
     )

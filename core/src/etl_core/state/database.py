@@ -18,7 +18,6 @@ __all__ = ["Database"]
 
 VERSION = 2
 APPLICATION_ID = 0x65746C63  # "etlc"
-BUSY_SECONDS = 30.0
 #: How long `attempt` tries.
 ATTEMPT_SECONDS = 1.0
 
@@ -55,11 +54,13 @@ COMMIT;
 class Database:
     """One connection to the file, opened when first needed, used by one thread at a time.
 
-    Every statement that fails raises StateError; what was committed before stays.
+    Every statement that fails raises StateError; what was committed before stays. `wait` is how many
+    seconds another process may keep the file from being written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wait: float = 30.0) -> None:
         self.path = path
+        self._wait = wait
         self._mutex = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._inode: int | None = None
@@ -114,7 +115,7 @@ class Database:
             return None
         try:
             with self.translated():
-                return _changed(self._connection, statement, values) if self._connection else 0
+                return self._changed(self._connection, statement, values) if self._connection else 0
         finally:
             self._mutex.release()
 
@@ -194,7 +195,7 @@ class Database:
         """Return a connection to a file of ours, or to an empty one, or one of an older version."""
         connection = sqlite3.connect(
             name,
-            timeout=BUSY_SECONDS,
+            timeout=self._wait,
             isolation_level=None,
             check_same_thread=False,
             uri=name.startswith("file:///"),
@@ -249,7 +250,7 @@ class Database:
     def _alone(self) -> Iterator[None]:
         """Keep two processes from creating or upgrading the file at the same time."""
         lock = FileLock(self.path.with_name(self.path.name + ".lock"))
-        deadline = monotonic() + BUSY_SECONDS
+        deadline = monotonic() + self._wait
         while not lock.acquire():
             if monotonic() > deadline:
                 raise StateError("the state file is being prepared by another process", path=self.path)
@@ -258,6 +259,22 @@ class Database:
             yield
         finally:
             lock.release()
+
+    def _changed(
+        self, connection: sqlite3.Connection, statement: str, values: Sequence[object]
+    ) -> int | None:
+        """Run one statement without a wait for another process, or for the disk; None where it would wait."""
+        connection.execute("PRAGMA busy_timeout = 0")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            return connection.execute(statement, values).rowcount
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                return None
+            raise
+        finally:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA busy_timeout = {self._wait * 1000:.0f}")
 
     def _require_same_file(self) -> None:
         """A file deleted or replaced under a run takes writes that nobody will read: not durable."""
@@ -271,21 +288,6 @@ class Database:
 
 def _has_tables(connection: sqlite3.Connection) -> bool:
     return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
-
-
-def _changed(connection: sqlite3.Connection, statement: str, values: Sequence[object]) -> int | None:
-    """Run one statement without a wait for another process, or for the disk; None where it would wait."""
-    connection.execute("PRAGMA busy_timeout = 0")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    try:
-        return connection.execute(statement, values).rowcount
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-            return None
-        raise
-    finally:
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
 
 
 _EXPLAINED = {

@@ -39,7 +39,7 @@ class SqliteStore(StateStore):
 
     def __init__(self, config: SqliteConfig | None = None) -> None:
         self._config = config or SqliteConfig()
-        self._database = Database(Path(self._config.path))
+        self._database = Database(Path(self._config.path), self._config.wait)
         self._locks: dict[str, FileLock] = {}
 
     def check(self) -> None:
