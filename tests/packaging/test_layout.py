@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -47,6 +48,20 @@ def test_contracts_about_plugins_name_every_plugin(contract: dict[str, Any]) -> 
 def test_every_plugin_has_an_environment_of_its_own() -> None:
     text = (ROOT / "tox.ini").read_text()
     assert all(f"\n    {name}: python tools/install_wheels.py" in text for name in PACKAGES if name != "core")
+
+
+def test_every_connector_is_held_to_the_kit_with_nothing_else_installed() -> None:
+    text = (ROOT / "tox.ini").read_text()
+    kits = [
+        path
+        for path in MEMBERS
+        if "etl_core" in tomllib.loads(path.read_text())["project"].get("entry-points", {})
+    ]
+    listed = re.findall(r"^    conformance-\{(.*)\}$", text, re.MULTILINE)
+    assert set(listed[0].split(",")) == {path.parent.name for path in kits}
+    for path in kits:
+        tests = ROOT / "tests" / "core" / "testing" if path.parent.name == "core" else path.parent / "tests"
+        assert list(tests.glob("test_*conformance.py")), path
 
 
 def test_no_settings_of_pins_name_an_index() -> None:
