@@ -1,0 +1,93 @@
+"""`python -m etl_snowflake.emulator`: serve a local account until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from etl_snowflake.emulator.account import Account, Names
+from etl_snowflake.emulator.faults import Switches
+from etl_snowflake.emulator.server import listen, serve
+from etl_snowflake.emulator.tls import server_context, write_authority
+
+_EXAMPLE = """\
+The emulator serves {url} (Ctrl-C ends it).
+
+  export SSL_CERT_FILE={authority}
+
+destination:
+  use: snowflake
+  account: {account}
+  host: {host}
+  port: {port}
+  user: {user}
+  private_key_file: {key}
+  role: {role}
+  warehouse: {warehouse}
+  database: {database}
+  schema: {schema}
+"""
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m etl_snowflake.emulator", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="a port of 127.0.0.1; 0 takes any")
+    parser.add_argument("--directory", type=Path, help="keep keys, rows and files here (default: a temporary one)")
+    parser.add_argument("--commit-delay", type=float, default=0.3, help="seconds until streamed rows are committed")
+    parser.add_argument("--task-minute", type=float, default=60.0, help="how many seconds a task's minute takes")
+    parser.add_argument("--faults", type=Path, help="a JSON file with a list of faults to begin with")
+    parser.add_argument("--json", action="store_true", help="print where everything is as one line of JSON")
+    for name, default in Names.__dataclass_fields__.items():
+        parser.add_argument(f"--{name}", default=default.default, help=f"the {name}'s name (%(default)s)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Serve until told to end."""
+    arguments = _arguments()
+    with ExitStack() as stack:
+        keep = arguments.directory is not None
+        directory = arguments.directory or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        directory.mkdir(parents=True, exist_ok=True)
+        names = Names(**{name: getattr(arguments, name) for name in Names.__dataclass_fields__})
+        switches = Switches(commit_delay=arguments.commit_delay, task_minute=arguments.task_minute)
+        account = Account(directory.absolute(), names, switches, keep=keep)
+        for fault in json.loads(arguments.faults.read_text()) if arguments.faults else ():
+            account.faults.add(fault)
+        asyncio.run(_serve(account, directory.absolute(), arguments.port, as_json=arguments.json))
+
+
+async def _serve(account: Account, directory: Path, port: int, *, as_json: bool) -> None:
+    authority = write_authority(directory)
+    listener = listen(port)
+    account.address = f"127.0.0.1:{listener.getsockname()[1]}"
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    account.start()
+    _announce(account, authority, directory / "key.pem", as_json=as_json)
+    await serve(account, listener, server_context(directory), stop)
+    await asyncio.to_thread(account.stop)
+
+
+def _announce(account: Account, authority: Path, key: Path, *, as_json: bool) -> None:
+    facts = {
+        "url": f"https://{account.address}",
+        "host": "127.0.0.1",
+        "port": int(account.address.rpartition(":")[2]),
+        "authority": str(authority),
+        "key": str(key),
+        **account.names.__dict__,
+    }
+    sys.stdout.write(json.dumps(facts) + "\n" if as_json else _EXAMPLE.format(**facts))
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""Channels of Snowpipe Streaming: what is accepted, what is committed, and who may still append.
+
+Accepted is not committed: rows wait for `commit_delay` and are then written to the store in the order in which
+the channel accepted them, with their offset token. Opening a channel again takes it over: the sequencer grows,
+the tokens of whoever had it before are stale, and what was accepted but not committed is dropped (`on_reopen`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from etl_snowflake.emulator.cursors import Cursor
+
+from etl_snowflake.emulator.catalog import Table
+from etl_snowflake.emulator.errors import ApiError, SnowflakeError
+from etl_snowflake.emulator.lines import load_lines
+from etl_snowflake.emulator.loading import Loaded
+
+if TYPE_CHECKING:
+    from etl_snowflake.emulator.account import Account
+
+Key = tuple[str, str, str, str]
+
+
+@dataclass
+class Batch:
+    """Rows that were accepted, as NDJSON, and the token that stands for their end."""
+
+    body: bytes
+    token: str | None
+    due: float
+
+
+@dataclass
+class Channel:
+    """One named channel of one pipe."""
+
+    key: Key
+    name: str
+    table: Table
+    created: int = field(default_factory=lambda: int(time.time() * 1000))
+    sequencer: int = 0
+    turn: int = 0
+    committed: str | None = None
+    parsed: int = 0
+    inserted: int = 0
+    errors: int = 0
+    error: str | None = None
+    error_at: int | None = None
+    error_bound: str | None = None
+    flying: bool = False
+    pending: deque[Batch] = field(default_factory=deque)
+
+    @property
+    def continuation(self) -> str:
+        """Give the token that the next append has to show."""
+        return f"{self.sequencer}_{self.turn}"
+
+    def status(self) -> dict[str, Any]:
+        """Describe it as the service does."""
+        return {
+            "database_name": self.key[0],
+            "schema_name": self.key[1],
+            "pipe_name": self.key[2],
+            "channel_name": self.name,
+            "channel_status_code": "SUCCESS",
+            "last_committed_offset_token": self.committed,
+            "created_on_ms": self.created,
+            "rows_inserted": self.inserted,
+            "rows_parsed": self.parsed,
+            "rows_error_count": self.errors,
+            "last_error_offset_upper_bound": self.error_bound,
+            "last_error_message": self.error,
+            "last_error_timestamp_ms": self.error_at,
+            "snowflake_avg_processing_latency_ms": 5,
+        }
+
+
+class Channels:
+    """All channels, and the thread that commits what they accepted."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._channels: dict[Key, Channel] = {}
+        self._changed = threading.Condition()
+        self._over = False
+        self._thread = threading.Thread(target=self._loop, name="channels", daemon=True)
+
+    def start(self) -> None:
+        """Begin to commit."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; what is not committed is lost, as with a service that fails."""
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(10)
+
+    def table_of(self, database: str, schema: str, pipe: str) -> Table:
+        """Give the table of a default pipe."""
+        name = pipe.removesuffix("-STREAMING").removesuffix("-streaming").strip('"')
+        for candidate in (name, name.upper()):
+            try:
+                table = self._account.catalog.find((database, schema, candidate))
+            except SnowflakeError:
+                table = None
+            if table is not None:
+                return table
+        raise ApiError(404, "ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED", "The pipe does not exist or is not authorized.")
+
+    def open(self, key: Key, name: str, table: Table, body: dict[str, Any]) -> Channel:
+        """Open a channel, which takes it from whoever had it."""
+        with self._changed:
+            channel = self._channels.get(key)
+            if channel is None or channel.table.identity != table.identity:
+                channel = self._channels[key] = Channel(key, name, table)
+            self._settle(channel)
+            if body.get("offset_token") is not None:
+                channel.committed = body["offset_token"]
+            channel.sequencer += 1
+            channel.turn = 0
+            return channel
+
+    def _settle(self, channel: Channel) -> None:
+        """Do with what is not committed yet as the switch says; never let it be committed afterwards."""
+        how = self._account.faults.switches.on_reopen
+        if how == "refuse" and (channel.pending or channel.flying):
+            raise ApiError(409, "ERR_CHANNEL_HAS_UNCOMMITTED_DATA", "The channel has uncommitted rows.")
+        if how == "discard":
+            channel.pending.clear()
+        quiet = self._changed.wait_for(lambda: not channel.flying and not channel.pending, 60)
+        if not quiet:
+            raise ApiError(503, "ERR_SERVICE_UNAVAILABLE", "The channel is busy.")
+
+    def get(self, key: Key) -> Channel:
+        """Give an open channel."""
+        channel = self._channels.get(key)
+        if channel is None:
+            text = "The channel does not exist or is not authorized."
+            raise ApiError(404, "ERR_CHANNEL_DOES_NOT_EXIST_OR_IS_NOT_AUTHORIZED", text)
+        return channel
+
+    def append(self, key: Key, continuation: str | None, batches: list[tuple[bytes, str | None]]) -> str:
+        """Accept rows, if the client's token is the one that comes next; give the token after it."""
+        with self._changed:
+            channel = self.get(key)
+            sequencer, _, _ = (continuation or "").partition("_")
+            if sequencer != str(channel.sequencer):
+                raise ApiError(400, "STALE_CONTINUATION_TOKEN_SEQUENCER", "The channel was opened by another client.")
+            if continuation != channel.continuation:
+                raise ApiError(400, "STALE_CONTINUATION_TOKEN", "The continuation token is not the latest.")
+            due = time.monotonic() + self._account.faults.switches.commit_delay
+            channel.pending.extend(Batch(body, token, due) for body, token in batches)
+            channel.turn += 1
+            self._changed.notify_all()
+            return channel.continuation
+
+    def drop(self, key: Key) -> Channel | None:
+        """Forget a channel and its token."""
+        with self._changed:
+            channel = self._channels.pop(key, None)
+            if channel is not None:
+                channel.pending.clear()
+            return channel
+
+    def take_over(self, name: str, *, turn: bool = False) -> int:
+        """Open channels of a name as another client would (or only spoil their continuation token)."""
+        with self._changed:
+            found = [each for each in self._channels.values() if each.name == name or name == "*"]
+            for channel in found:
+                if turn:
+                    channel.turn += 1000
+                else:
+                    channel.pending.clear()
+                    channel.sequencer += 1
+                    channel.turn = 0
+            return len(found)
+
+    def all(self) -> list[Channel]:
+        """Give every channel."""
+        with self._changed:
+            return list(self._channels.values())
+
+    def _loop(self) -> None:
+        while True:
+            with self._changed:
+                if self._over:
+                    return
+                ready = self._ready()
+                if not ready:
+                    self._changed.wait(self._pause())
+                    continue
+            for channel, batches in ready:
+                self._commit(channel, batches)
+
+    def _pause(self) -> float:
+        dues = [channel.pending[0].due for channel in self._channels.values() if channel.pending]
+        return min(1.0, max(0.02, min(dues, default=1.0 + time.monotonic()) - time.monotonic()))
+
+    def _ready(self) -> list[tuple[Channel, list[Batch]]]:
+        if not self._account.faults.switches.commits:
+            return []
+        now, ready = time.monotonic(), []
+        for channel in self._channels.values():
+            batches = []
+            while not channel.flying and channel.pending and channel.pending[0].due <= now:
+                batches.append(channel.pending.popleft())
+            if batches:
+                channel.flying = True
+                ready.append((channel, batches))
+        return ready
+
+    def _commit(self, channel: Channel, batches: list[Batch]) -> None:
+        loads: list[Loaded] = []
+
+        def write(cursor: Cursor) -> None:
+            loads.clear()
+            rejects = self._account.faults.switches.reject
+            loads.extend(load_lines(cursor, channel.table, each.body, rejects) for each in batches)
+
+        def done() -> None:
+            self._committed(channel, batches, loads)
+
+        try:
+            self._account.transactions.stream(write, done)
+        except (duckdb.Error, SnowflakeError) as error:
+            self._failed(channel, str(error))
+
+    def _committed(self, channel: Channel, batches: list[Batch], loads: list[Loaded]) -> None:
+        with self._changed:
+            for batch, load in zip(batches, loads, strict=True):
+                channel.parsed += load.parsed
+                channel.inserted += load.loaded
+                if load.errors:
+                    channel.errors += load.errors
+                    channel.error, channel.error_bound = load.message, batch.token
+                    channel.error_at = int(time.time() * 1000)
+                channel.committed = batch.token if batch.token is not None else channel.committed
+                self._account.journal.count(rows_streamed=load.loaded, rows_rejected=load.errors, stream_commits=1)
+            channel.flying = False
+            self._changed.notify_all()
+
+    def _failed(self, channel: Channel, message: str) -> None:
+        """The table is gone: nothing of it can be committed any more."""
+        with self._changed:
+            channel.error, channel.error_at = message, int(time.time() * 1000)
+            channel.pending.clear()
+            channel.sequencer += 1
+            channel.flying = False
+            self._changed.notify_all()

@@ -1,0 +1,153 @@
+"""Rows into a table, by the rules of loads: a value that does not fit its column makes its row an error.
+
+COPY and the streaming channels both load through here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+
+from etl_snowflake.emulator.cursors import Cursor
+
+from etl_snowflake.emulator.catalog import Column, Table
+from etl_snowflake.emulator.names import duck, physical
+from etl_snowflake.emulator.types import SnowType
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """How many rows there were, how many became rows of the table, and what was wrong with the first other."""
+
+    parsed: int
+    loaded: int
+    message: str | None = None
+    column: str | None = None
+    position: int | None = None
+
+    @property
+    def errors(self) -> int:
+        """How many rows were refused."""
+        return self.parsed - self.loaded
+
+
+@dataclass(frozen=True)
+class Value:
+    """Where a column's values come from: an expression over the source, its type, and how bytes are written."""
+
+    expression: str
+    duck: str
+    binary: str = "HEX"
+
+
+def load(
+    cursor: Cursor,
+    table: Table,
+    source: str,
+    values: dict[str, Value],
+    *,
+    also_bad: str = "FALSE",
+    all_or_nothing: bool = False,
+) -> Loaded:
+    """Insert what fits; with `all_or_nothing`, insert nothing when a row does not fit.
+
+    `source` is a table expression of DuckDB; `values` gives the source of each column that is not left NULL.
+    """
+    wanted = [column for column in table.columns if column.name in values]
+    absent = [column for column in table.columns if column.name not in values]
+    _stage(cursor, source, wanted, absent, values, also_bad)
+    try:
+        parsed, bad, column, position = _verdict(cursor, wanted + absent)
+        if bad and all_or_nothing:
+            return Loaded(parsed, 0, _message(column), column, position)
+        _insert(cursor, table, wanted)
+        return Loaded(parsed, parsed - bad, _message(column) if bad else None, column, position)
+    finally:
+        cursor.execute("DROP TABLE IF EXISTS temp.emulator_load")
+
+
+def _message(column: str | None) -> str:
+    return f"Value does not fit column {column}" if column else "Row refused"
+
+
+def _stage(
+    cursor: Cursor,
+    source: str,
+    wanted: list[Column],
+    absent: list[Column],
+    values: dict[str, Value],
+    also_bad: str,
+) -> None:
+    parts = ["row_number() OVER () AS n"]
+    flags = []
+    for number, column in enumerate(wanted):
+        value = values[column.name]
+        made = fitted(value, column.type)
+        parts.append(f"{made} AS v{number}")
+        wrong = f"({value.expression}) IS NOT NULL AND ({_checked(made, column.type)})"
+        if not column.nullable:
+            wrong = f"({wrong}) OR ({made}) IS NULL"
+        flags.append(wrong)
+    flags += ["FALSE" if column.nullable or column.default is not None else "TRUE" for column in absent]
+    first = " ".join(f"WHEN {flag} THEN {number}" for number, flag in enumerate(flags))
+    parts.append(f"CASE WHEN {also_bad} THEN -1 {first} END AS bad")
+    cursor.execute(f"CREATE OR REPLACE TEMP TABLE emulator_load AS SELECT {', '.join(parts)} FROM {source}")
+
+
+def _checked(made: str, kind: SnowType) -> str:
+    if kind.kind == "TEXT":
+        return f"length({made}) > {kind.length}"
+    if kind.kind == "BINARY":
+        return f"({made}) IS NULL OR octet_length({made}) > {kind.length}"
+    if kind.kind in {"VARIANT", "ARRAY"}:
+        return "FALSE"
+    return f"({made}) IS NULL"
+
+
+def fitted(value: Value, kind: SnowType) -> str:
+    """Write the conversion of a value to a column's type; NULL where it does not fit."""
+    source, text = value.expression, value.duck == "VARCHAR"
+    match kind.kind:
+        case "VARIANT":
+            return f"nullif(SF_TO_VARIANT({source}), 'null')" if value.duck != "JSON" else f"nullif({source}, 'null')"
+        case "ARRAY":
+            return f"SF_TO_ARRAY({source})"
+        case "OBJECT":
+            made = f"to_json({source})"
+            return f"CASE WHEN json_type({made}) = 'OBJECT' THEN {made} END"
+        case "BINARY" if text and value.binary == "HEX":
+            return f"TRY(unhex({source}))"
+        case "BINARY" if text and value.binary == "BASE64":
+            return f"TRY(from_base64({source}))"
+        case "BINARY" if text:
+            return f"encode({source})"
+        case "TEXT" | "GEOGRAPHY":
+            return f"SF_TO_VARCHAR({source})"
+        case "TIMESTAMP_NTZ" | "TIMESTAMP_TZ" | "TIMESTAMP_LTZ" | "TIME" | "DATE" if text:
+            return f"TRY_CAST(TRY_CAST({source} AS TIMESTAMPTZ) AS {kind.duck()})" if kind.kind in _ZONED else (
+                f"TRY_CAST({source} AS {kind.duck()})"
+            )
+    return f"TRY_CAST({source} AS {kind.duck()})"
+
+
+_ZONED = {"TIMESTAMP_TZ", "TIMESTAMP_LTZ"}
+
+
+def _verdict(
+    cursor: Cursor, columns: list[Column]
+) -> tuple[int, int, str | None, int | None]:
+    row = cursor.one(
+        "SELECT count(*), count(bad), arg_min(bad, n) FILTER (bad IS NOT NULL), "
+        "min(n) FILTER (bad IS NOT NULL) FROM temp.emulator_load"
+    )
+    assert row is not None
+    name = columns[row[2]].name if row[2] is not None and row[2] >= 0 else None
+    return row[0], row[1], name, row[3]
+
+
+def _insert(cursor: Cursor, table: Table, wanted: list[Column]) -> None:
+    names = ", ".join(duck(physical(column.name)) for column in wanted)
+    values = ", ".join(f"v{number}" for number in range(len(wanted)))
+    target = f"{table.sql} ({names}) SELECT {values}" if wanted else f"{table.sql} SELECT * "
+    cursor.execute(f"INSERT INTO {target} FROM temp.emulator_load WHERE bad IS NULL ORDER BY n")

@@ -1,0 +1,1 @@
+"""The SQL front: Snowflake's statements, carried out by DuckDB."""

@@ -1,0 +1,127 @@
+"""Queries and DML."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlglot import exp
+
+from etl_snowflake.emulator.catalog import Table
+from etl_snowflake.emulator.errors import invalid_identifier
+from etl_snowflake.emulator.results import DELETE, INSERT, SELECT, UPDATE, Result, changed
+from etl_snowflake.emulator.names import logical
+from etl_snowflake.emulator.sql.context import Context
+from etl_snowflake.emulator.sql.merge import merge
+from etl_snowflake.emulator.sql.translate import Translated, translate
+from etl_snowflake.emulator.types import SnowType, kept
+
+
+def run_tree(context: Context, tree: exp.Expression, *, describe: bool = False) -> Result | None:
+    """Carry out a query or DML; None for a tree that is neither."""
+    match tree:
+        case exp.Query():
+            return _select(context, tree, describe=describe)
+        case exp.Insert():
+            return _insert(context, tree)
+        case exp.Update():
+            return _update(context, tree)
+        case exp.Delete():
+            return _delete(context, tree)
+        case exp.Merge():
+            return merge(context, tree)
+    return None
+
+
+def _select(context: Context, tree: exp.Expression, *, describe: bool) -> Result:
+    translated = translate(context, tree)
+    for table in translated.tables:
+        context.require("SELECT", "TABLE", *table.path)
+    if translated.tables:
+        context.require_warehouse()
+    sql = translated.sql()
+    if describe:
+        sql = f"SELECT * FROM ({sql}) LIMIT 0"
+    return context.account.transactions.read(context.session, lambda: _fetch(context, sql, translated))
+
+
+def _fetch(context: Context, sql: str, translated: Translated) -> Result:
+    relation = context.cursor.sql(sql)
+    kinds = [kept(str(kind)) for kind in relation.types]
+    names = [logical(name) for name in relation.columns]
+    arrow = relation.to_arrow_table()
+    columns = [(name, _declared(name, kind, translated)) for name, kind in zip(names, kinds, strict=True)]
+    context.account.journal.count(rows_read=arrow.num_rows)
+    return Result(columns, arrow=arrow, kind=SELECT)
+
+
+def _declared(name: str, kind: SnowType, translated: Translated) -> SnowType:
+    """Give a plain column of a single table the type that it was declared with."""
+    if len(translated.tables) != 1:
+        return kind
+    column = translated.tables[0].column(name)
+    same = column is not None and kept(_duck_name(column.type)) == kind
+    return column.type if column is not None and same else kind
+
+
+def _duck_name(kind: SnowType) -> str:
+    return kind.duck().replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE")
+
+
+def _insert(context: Context, tree: exp.Insert) -> Result:
+    table = _target(context, tree.this)
+    context.require("INSERT", "TABLE", *table.path)
+    context.require_warehouse()
+    overwrite = bool(tree.args.get("overwrite"))
+    tree.set("overwrite", False)
+    sql = translate(context, tree).sql()
+
+    def work() -> int:
+        if overwrite:
+            context.cursor.execute(f"DELETE FROM {table.sql}")
+        return _count(context, sql)
+
+    rows = context.atomic(work, alone=overwrite)
+    context.account.journal.count(rows_inserted=rows)
+    return changed(INSERT, inserted=rows)
+
+
+def _target(context: Context, node: exp.Expression) -> Table:
+    """Look the table up that is written to, and check that the columns named are its."""
+    table = node.this if isinstance(node, exp.Schema) else node
+    assert isinstance(table, exp.Table)
+    found = context.table([_name(part) for part in table.parts])
+    if isinstance(node, exp.Schema):
+        for each in node.expressions:
+            if found.column(_name(each)) is None:
+                raise invalid_identifier(_name(each))
+    return found
+
+
+def _name(node: exp.Expression) -> str:
+    return node.name if node.args.get("quoted") else node.name.upper()
+
+
+def _count(context: Context, sql: str) -> int:
+    row: Any = context.cursor.one(sql)
+    return int(row[0])
+
+
+def _update(context: Context, tree: exp.Update) -> Result:
+    table = _target(context, tree.this)
+    context.require("UPDATE", "TABLE", *table.path)
+    context.require_warehouse()
+    for each in tree.expressions:
+        each.this.set("table", None)  # DuckDB takes no qualified names here
+    sql = translate(context, tree).sql()
+    rows = context.atomic(lambda: _count(context, sql), alone=True)
+    return changed(UPDATE, updated=rows)
+
+
+def _delete(context: Context, tree: exp.Delete) -> Result:
+    table = _target(context, tree.this)
+    context.require("DELETE", "TABLE", *table.path)
+    context.require_warehouse()
+    sql = translate(context, tree).sql()
+    rows = context.atomic(lambda: _count(context, sql), alone=True)
+    context.account.journal.count(rows_deleted=rows)
+    return changed(DELETE, deleted=rows)

@@ -1,0 +1,180 @@
+"""Types and functions that sqlglot's DuckDB dialect writes in a way that does not fit how values are kept here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlglot import exp
+
+from etl_snowflake.emulator.errors import syntax
+from etl_snowflake.emulator.sql.context import Context
+from etl_snowflake.emulator.types import declared
+
+_AS = {"VARIANT": "SF_TO_VARIANT", "ARRAY": "SF_TO_ARRAY", "OBJECT": "SF_TO_OBJECT", "TEXT": "SF_TO_VARCHAR"}
+_STAMPS = {
+    "TO_TIMESTAMP": "TIMESTAMP",
+    "TO_TIMESTAMP_NTZ": "TIMESTAMP",
+    "TO_TIMESTAMP_TZ": "TIMESTAMPTZ",
+    "TO_TIMESTAMP_LTZ": "TIMESTAMPTZ",
+}
+
+
+def rewrite(context: Context, tree: exp.Expression) -> exp.Expression:
+    """Replace what has to be replaced, from the leaves up."""
+    counter = iter(range(1, 100_000))
+
+    def step(node: exp.Expression) -> exp.Expression:
+        if isinstance(node, exp.Placeholder):
+            return _bound(context, node.name or str(next(counter)))
+        if isinstance(node, exp.Anonymous):
+            return _anonymous(context, node)
+        change = _BY_CLASS.get(type(node))
+        return change(context, node) if change else node
+
+    placed = tree.transform(lambda node: step(node) if isinstance(node, exp.Placeholder) else node)
+    return _upwards(placed, step)
+
+
+def _upwards(tree: exp.Expression, step: Callable[[exp.Expression], exp.Expression]) -> exp.Expression:
+    root = tree
+    for node in reversed(list(tree.bfs())):
+        new = step(node)
+        if new is node:
+            continue
+        if node is root:
+            root = new
+        else:
+            node.replace(new)
+    return root
+
+
+def call(name: str, *arguments: Any) -> exp.Anonymous:
+    """Write a call of a macro."""
+    return exp.Anonymous(this=name, expressions=list(arguments))
+
+
+def cast(value: Any, duck: str, *, gently: bool = False) -> exp.Expression:
+    """Write a cast to one of DuckDB's types."""
+    kind = exp.DataType.build(duck, dialect="duckdb")
+    return exp.TryCast(this=value, to=kind) if gently else exp.Cast(this=value, to=kind)
+
+
+def _bound(context: Context, name: str) -> exp.Expression:
+    binding = context.bindings.get(name)
+    if binding is None:
+        raise syntax(f"Bind variable {name} not set.")
+    value = binding.get("value")
+    if value is None:
+        return exp.Null()
+    literal = exp.Literal.string(str(value))
+    kinds = {"FIXED": "DECIMAL(38,0)", "REAL": "DOUBLE", "BOOLEAN": "BOOLEAN"}
+    kind = kinds.get(str(binding.get("type")))
+    if kind == "DECIMAL(38,0)" and "." in str(value):
+        return exp.Literal.number(str(value))
+    if binding.get("type") == "BINARY":
+        return call("unhex", literal)
+    return cast(literal, kind) if kind else literal
+
+
+def _cast(context: Context, node: exp.Cast) -> exp.Expression:
+    kind = declared(node.to)
+    if kind is None:
+        return node  # written by an earlier step, or DuckDB's own
+    gently = isinstance(node, exp.TryCast)
+    value = node.this
+    if kind.kind in _AS and not gently:
+        return call(_AS[kind.kind], value)
+    if kind.semi:
+        return cast(value, "JSON", gently=gently)
+    if kind.kind == "BINARY" and not gently:
+        return call("unhex", value) if _text(value) else cast(value, "BLOB")
+    return cast(value, kind.duck(), gently=gently)
+
+
+def _text(value: exp.Expression) -> bool:
+    return isinstance(value, exp.Literal) and value.is_string
+
+
+def _parse_json(context: Context, node: exp.ParseJSON) -> exp.Expression:
+    return cast(node.this, "JSON", gently=bool(node.args.get("safe")))
+
+
+def _get(context: Context, node: Any) -> exp.Expression:
+    key = node.expressions[0] if isinstance(node, exp.Bracket) else node.expression
+    return call("SF_GET", node.this, key)
+
+
+def _struct(context: Context, node: exp.Struct) -> exp.Expression:
+    """OBJECT_CONSTRUCT leaves out pairs whose value is NULL."""
+    pairs = []
+    for each in node.expressions:
+        name, value = each.this, each.expression
+        key = exp.Literal.string(name.name) if isinstance(name, exp.Identifier) else name
+        pairs.append(call("SF_PAIR", key, value))
+    joined = call("array_to_string", call("list_value", *pairs), exp.Literal.string(","))
+    return cast(call("concat", exp.Literal.string("{"), joined, exp.Literal.string("}")), "JSON")
+
+
+def _binary(context: Context, node: exp.ToBinary) -> exp.Expression:
+    form = node.args.get("format") or exp.Literal.string("HEX")
+    made: exp.Expression = call("SF_TO_BINARY", node.this, form)
+    return call("TRY", made) if node.args.get("safe") else made
+
+
+def _array_agg(context: Context, node: exp.ArrayAgg) -> exp.Expression:
+    if isinstance(node.parent, exp.Anonymous) and node.parent.name == "to_json":
+        return node
+    return call("to_json", node.copy())
+
+
+def _anonymous(context: Context, node: exp.Anonymous) -> exp.Expression:
+    name = node.name.upper()
+    first = node.expressions[0] if node.expressions else None
+    stamp = _STAMPS.get(name.removeprefix("TRY_"))
+    if stamp and first is not None:
+        return cast(first, stamp, gently=name.startswith("TRY_"))
+    if name == "TO_OBJECT":
+        return call("SF_TO_OBJECT", first)
+    if name == "LAST_QUERY_ID":
+        return exp.Literal.string(str(context.session.variables.get("LAST_QUERY_ID", "")))
+    return node
+
+
+def _current(value: Callable[[Context], str | None]) -> Callable[[Context, Any], exp.Expression]:
+    def give(context: Context, node: Any) -> exp.Expression:
+        text = value(context)
+        return exp.Null() if text is None else exp.Literal.string(text)
+
+    return give
+
+
+_BY_CLASS: dict[type, Callable[[Context, Any], exp.Expression]] = {
+    exp.Cast: _cast,
+    exp.TryCast: _cast,
+    exp.ParseJSON: _parse_json,
+    exp.ToVariant: lambda context, node: call("SF_TO_VARIANT", node.this),
+    exp.ToArray: lambda context, node: call("SF_TO_ARRAY", node.this),
+    exp.ToChar: lambda context, node: call("SF_TO_VARCHAR", node.this),
+    exp.Typeof: lambda context, node: call("SF_TYPEOF", node.this),
+    exp.JSONFormat: lambda context, node: cast(call("to_json", node.this), "VARCHAR"),
+    exp.ArrayContains: lambda context, node: call("SF_ARRAY_CONTAINS", node.expression, node.this),
+    exp.ArraySize: lambda context, node: call("ARRAY_SIZE", node.this),
+    exp.ArrayConcat: lambda context, node: call("SF_ARRAY_CAT", node.this, *node.expressions),
+    exp.ArrayAppend: lambda context, node: call("SF_ARRAY_APPEND", node.this, node.expression),
+    exp.Array: lambda context, node: call("json_array", *node.expressions),
+    exp.ArrayAgg: _array_agg,
+    exp.Struct: _struct,
+    exp.Bracket: _get,
+    exp.GetExtract: _get,
+    exp.ToBinary: _binary,
+    exp.CurrentRole: _current(lambda context: context.session.role),
+    exp.CurrentWarehouse: _current(lambda context: context.session.warehouse),
+    exp.CurrentUser: _current(lambda context: context.session.user.name),
+    exp.CurrentAccount: _current(lambda context: context.account.name),
+    exp.CurrentDatabase: _current(lambda context: context.session.database),
+    exp.CurrentSchema: _current(lambda context: context.session.schema),
+    exp.CurrentSession: _current(lambda context: str(context.session.number)),
+    exp.CurrentRegion: _current(lambda context: "LOCAL_EMULATOR"),
+    exp.CurrentVersion: _current(lambda context: "9.99.0"),
+}

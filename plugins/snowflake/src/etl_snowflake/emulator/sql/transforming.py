@@ -1,0 +1,78 @@
+"""The SELECT of a COPY: `$1:column` is a column of the Parquet file."""
+
+from __future__ import annotations
+
+import sqlglot
+from sqlglot import exp
+
+from etl_snowflake.emulator.catalog import Table
+from etl_snowflake.emulator.errors import SnowflakeError, invalid_identifier, syntax
+from etl_snowflake.emulator.loading import Value
+from etl_snowflake.emulator.sql.context import Context
+from etl_snowflake.emulator.sql.rewrite import rewrite
+from etl_snowflake.emulator.sql.staging import STAGE
+
+import re
+
+
+def transformed(
+    context: Context,
+    table: Table,
+    columns: list[str] | None,
+    select: str,
+    kinds: dict[str, str],
+    file: str,
+) -> dict[str, Value]:
+    """Give the source of each column, out of the SELECT's expressions in their order."""
+    text = re.sub(rf"FROM\s+{STAGE}", "FROM STAGED", select, flags=re.IGNORECASE)
+    tree = sqlglot.parse_one(text, read="snowflake")
+    if not isinstance(tree, exp.Select) or any(tree.args.get(each) for each in ("where", "group", "joins", "order")):
+        raise syntax("a COPY's SELECT may do nothing but choose and convert columns")
+    names = columns or [column.name for column in table.columns]
+    if len(tree.expressions) != len(names):
+        text = f"SQL compilation error:\nInsert value list does not match column list expecting {len(names)} but got {len(tree.expressions)}"
+        raise SnowflakeError("002020", "21S01", text)
+    values = {}
+    for name, expression in zip(names, tree.expressions, strict=True):
+        if table.column(name) is None:
+            raise invalid_identifier(name)
+        values[name] = _value(context, expression.unalias(), kinds, file)
+    return values
+
+
+def _value(context: Context, tree: exp.Expression, kinds: dict[str, str], file: str) -> Value:
+    holder = exp.Paren(this=tree.copy())
+    for node in list(holder.find_all(exp.JSONExtract, exp.Parameter, exp.Column)):
+        _replace(node, kinds, file)
+    made = rewrite(context, holder)
+    return Value(made.sql(dialect="duckdb", unsupported_level=None), _kind(tree, kinds))
+
+
+def _kind(tree: exp.Expression, kinds: dict[str, str]) -> str:
+    """Say what the expression gives, as far as loading has to know."""
+    if isinstance(tree, exp.JSONExtract):
+        return kinds.get(_key(tree) or "", "VARCHAR")
+    return "JSON" if isinstance(tree, exp.ParseJSON) else "ANY"
+
+
+def _key(node: exp.JSONExtract) -> str | None:
+    keys = [part for part in node.expression.expressions if isinstance(part, exp.JSONPathKey)]
+    return str(keys[0].this) if keys else None
+
+
+def _replace(node: exp.Expression, kinds: dict[str, str], file: str) -> None:
+    match node:
+        case exp.JSONExtract() if isinstance(node.this, exp.Parameter):
+            key = _key(node)
+            found = exp.column(key, quoted=True) if key in kinds else exp.Null()
+            rest = [part for part in node.expression.expressions if isinstance(part, exp.JSONPathKey)][1:]
+            for part in rest:
+                found = exp.Anonymous(this="SF_GET", expressions=[exp.func("to_json", found), exp.Literal.string(str(part.this))])
+            node.replace(found)
+        case exp.Column() if node.name.upper() == "METADATA$FILENAME":
+            node.replace(exp.Literal.string(file))
+        case exp.Column() if node.name.upper() == "METADATA$FILE_ROW_NUMBER":
+            node.replace(exp.Anonymous(this="row_number", expressions=[]))
+        case exp.Parameter() if not isinstance(node.parent, exp.JSONExtract):
+            pairs = ", ".join(f"'{name}': \"{name}\"" for name in kinds)
+            node.replace(sqlglot.parse_one(f"to_json({{{pairs}}})", read="duckdb"))

@@ -1,0 +1,125 @@
+"""The one store: a DuckDB database that SQL, COPY and streaming channels all write to."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import duckdb
+
+from etl_snowflake.emulator.catalog import Catalog, schema_place
+from etl_snowflake.emulator.cursors import Cursor
+from etl_snowflake.emulator.errors import SnowflakeError
+from etl_snowflake.emulator.names import duck
+from etl_snowflake.emulator.sql.functions import MACROS
+
+_T = TypeVar("_T")
+_PATIENCE = 60.0
+
+
+class Store:
+    """Cursors over one database, its catalogue, and the lock of those who change rows.
+
+    Appends never wait; UPDATE, DELETE, MERGE and DDL do, for each other, as with Snowflake's table locks.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.catalog = Catalog()
+        self.meta = threading.RLock()
+        connection = duckdb.connect(str(path or ":memory:"), config={"threads": 2})
+        self._connection = connection
+        self._root = Cursor(connection)
+        self._condition = threading.Condition()
+        self._holder: object | None = None
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._root.execute("CREATE SCHEMA IF NOT EXISTS emulator")
+        self._root.execute("CREATE TABLE IF NOT EXISTS emulator.saved (key VARCHAR, value BLOB)")
+        for macro in MACROS:
+            self._root.execute(f"CREATE OR REPLACE MACRO {macro}")
+        saved = self.recall("catalog")
+        if saved is not None:
+            self.catalog.load(saved)
+
+    def cursor(self) -> Cursor:
+        """Give a connection of its own, to be used by one thread at a time."""
+        return Cursor(self._connection.cursor())
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    def recall(self, name: str) -> bytes | None:
+        """Give what was remembered under a name."""
+        rows = self._root.execute("SELECT value FROM emulator.saved WHERE key = ?", [name])
+        return bytes(rows[0][0]) if rows else None
+
+    def remember(self, name: str, value: bytes) -> None:
+        """Keep some bytes across a restart."""
+
+        def write() -> None:
+            with self.cursor() as cursor:
+                cursor.execute("BEGIN")
+                cursor.execute("DELETE FROM emulator.saved WHERE key = ?", [name])
+                cursor.execute("INSERT INTO emulator.saved VALUES (?, ?)", [name, value])
+                cursor.execute("COMMIT")
+
+        with self.meta:
+            patient(write)
+
+    def save(self) -> None:
+        """Keep the catalogue across a restart."""
+        self.remember("catalog", self.catalog.save())
+
+    def ensure_schema(self, database: str, schema: str) -> None:
+        """Make a schema, and its database, where it is absent."""
+        schemas = self.catalog.databases.setdefault(database, {})
+        if schema not in schemas:
+            self.catalog.create_schema(database, schema)
+        with self.cursor() as cursor:
+            cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {duck(schema_place(database, schema))}")
+
+    @contextmanager
+    def changing(self, holder: object) -> Iterator[None]:
+        """Hold the lock for one statement; within a transaction that holds it already, do nothing."""
+        mine = self._holder is holder
+        if not mine:
+            self.lock(holder)
+        try:
+            yield
+        finally:
+            if not mine:
+                self.unlock(holder)
+
+    def lock(self, holder: object) -> None:
+        """Take the lock, or fail as a statement that waited for too long."""
+        with self._condition:
+            if self._holder is holder:
+                return
+            if not self._condition.wait_for(lambda: self._holder is None, _PATIENCE):
+                raise SnowflakeError("000625", "57014", "Statement was aborted: the lock was held for too long")
+            self._holder = holder
+
+    def unlock(self, holder: object) -> None:
+        """Give the lock back, if it is held."""
+        with self._condition:
+            if self._holder is holder:
+                self._holder = None
+                self._condition.notify_all()
+
+
+def patient(work: Callable[[], _T], seconds: float = 20.0) -> _T:
+    """Repeat work that DuckDB refuses because of another transaction, for which Snowflake would wait."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return work()
+        except duckdb.TransactionException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
