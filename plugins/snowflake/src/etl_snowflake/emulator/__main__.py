@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 import tempfile
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--commit-delay", type=float, default=0.3, help="seconds until streamed rows are committed")
     parser.add_argument("--task-minute", type=float, default=60.0, help="how many seconds a task's minute takes")
     parser.add_argument("--faults", type=Path, help="a JSON file with a list of faults to begin with")
-    parser.add_argument("--json", action="store_true", help="print where everything is as one line of JSON")
+    parser.add_argument("--json", action="store_true", help="say where everything is as one line of JSON, and end with the standard input")
     for name, default in Names.__dataclass_fields__.items():
         parser.add_argument(f"--{name}", default=default.default, help=f"the {name}'s name (%(default)s)")
     return parser.parse_args()
@@ -70,10 +71,18 @@ async def _serve(account: Account, directory: Path, port: int, *, as_json: bool)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if as_json:
+        threading.Thread(target=_outlived, args=(asyncio.get_running_loop(), stop), daemon=True).start()
     account.start()
     _announce(account, authority, directory / "key.pem", as_json=as_json)
     await serve(account, listener, server_context(directory), stop)
     await asyncio.to_thread(account.stop)
+
+
+def _outlived(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Wait for the end of the process that started this one, however it ends."""
+    sys.stdin.read()
+    loop.call_soon_threadsafe(stop.set)
 
 
 def _announce(account: Account, authority: Path, key: Path, *, as_json: bool) -> None:

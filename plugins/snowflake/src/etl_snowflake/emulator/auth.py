@@ -114,22 +114,27 @@ class Door:
         raise Refused("JWT_TOKEN_INVALID_PUBLIC_KEY_FINGERPRINT_MISMATCH")
 
     def _check_times(self, claims: dict[str, object]) -> None:
-        now, issued, expires = time.time(), claims.get("iat"), claims.get("exp")
-        if not isinstance(issued, int | float) or not isinstance(expires, int | float):
-            raise Refused("JWT_TOKEN_MISSING_TIMES")
+        now, issued, expires = time.time(), _seconds(claims.get("iat")), _seconds(claims.get("exp"))
         if issued > now + _SKEW:
             raise Refused("JWT_TOKEN_INVALID_ISSUE_TIME")
         if min(expires, issued + _LONGEST) < now - _SKEW:
             raise Refused("JWT_TOKEN_EXPIRED")
 
-    def hand_out(self, user: User, scope: str) -> str:
+    def role_of(self, token: str, user: User) -> str:
+        """Give the role that a key-pair token asks for, or the user's own; raises Refused."""
+        role = str(self._claims(token).get("scp", "")).removeprefix("session:role:").strip('"')
+        if role and role not in user.roles:
+            raise Refused("ROLE_NOT_GRANTED")
+        return role or user.roles[0]
+
+    def hand_out(self, user: User, role: str) -> str:
         """Give a token for the streaming service; it is good for `lifetime` seconds."""
         now = time.time()
-        claims = {"sub": user.name, "scope": scope, "iat": int(now), "at": now, "exp": int(now + self.lifetime)}
+        claims = {"sub": user.name, "role": role, "iat": int(now), "at": now, "exp": int(now + self.lifetime)}
         return jwt.encode(claims, self._secret, algorithm="HS256")
 
-    def admit(self, authorization: str | None) -> User:
-        """Give the user of a streaming request's `Authorization`; raises Refused."""
+    def admit(self, authorization: str | None) -> str:
+        """Give the role of a streaming request's `Authorization`; raises Refused."""
         token = (authorization or "").removeprefix("Bearer ")
         try:
             claims = jwt.decode(token, self._secret, algorithms=["HS256"], options={"verify_iat": False})
@@ -138,8 +143,15 @@ class Door:
         user = self.users.get(claims["sub"])
         if user is None or user.disabled or claims["at"] < self._revoked_before:
             raise Refused("TOKEN_INVALID")
-        return user
+        return str(claims["role"])
 
     def expire_tokens(self) -> None:
         """Let every token handed out so far count as expired."""
         self._revoked_before = time.time()
+
+
+def _seconds(moment: object) -> float:
+    """Read a time of a claim; the streaming client writes milliseconds."""
+    if not isinstance(moment, int | float):
+        raise Refused("JWT_TOKEN_MISSING_TIMES")
+    return moment / 1000 if moment > 100_000_000_000 else moment

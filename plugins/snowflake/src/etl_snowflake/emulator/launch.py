@@ -47,7 +47,7 @@ class Emulator:
         command = [sys.executable, "-m", "etl_snowflake.emulator", "--json", "--directory", str(directory), *options]
         directory.mkdir(parents=True, exist_ok=True)
         with (directory / "emulator.log").open("ab") as log:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -131,8 +131,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:

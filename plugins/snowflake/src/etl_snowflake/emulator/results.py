@@ -105,7 +105,7 @@ def _metadata(kind: SnowType) -> dict[str, str]:
         "precision": str(kind.precision or 38),
         "scale": str(kind.scale),
         "charLength": str(kind.length),
-        "byteLength": str(kind.length),
+        "byteLength": "16" if kind.kind.startswith("TIMESTAMP") else str(kind.length),
         "nullable": "Y",
         "finalType": "T",
     }

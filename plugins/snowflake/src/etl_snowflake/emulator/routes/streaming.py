@@ -7,7 +7,7 @@ import base64
 import json
 import time
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from aiohttp import web
 
@@ -24,7 +24,8 @@ _DATA = "/v2/streaming/data/databases/{db}/schemas/{schema}/pipes/{pipe:[^/:]+}"
 _REFUSED = ApiError(401, "ERR_UNAUTHORIZED", "The token is invalid or has expired.")
 
 
-def _user(account: Account, request: web.Request) -> User:
+def _role(account: Account, request: web.Request) -> str:
+    """Give the role that the request's token was handed out for."""
     try:
         return account.door.admit(request.headers.get("Authorization"))
     except Refused as refused:
@@ -33,14 +34,15 @@ def _user(account: Account, request: web.Request) -> User:
 
 async def _hostname(account: Account, request: web.Request, body: bytes) -> web.Response:
     """Give the host of the data routes: plain text, without a port."""
-    _key_pair(account, request)
+    _key_pair(account, request.headers.get("Authorization", "").removeprefix("Bearer "))
     return web.Response(text="127.0.0.1")
 
 
-def _key_pair(account: Account, request: web.Request) -> User:
-    token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+def _key_pair(account: Account, token: str) -> tuple[User, str]:
+    """Give the user and the role of a key-pair token."""
     try:
-        return account.door.verify(token)
+        user = account.door.verify(token)
+        return user, account.door.role_of(token, user)
     except Refused as refused:
         account.journal.count(logins_refused=1, **{f"refused_{refused}": 1})
         raise ApiError(401, "390144", "JWT token is invalid.") from refused
@@ -48,14 +50,11 @@ def _key_pair(account: Account, request: web.Request) -> User:
 
 async def _token(account: Account, request: web.Request, body: bytes) -> web.Response:
     """Exchange a key-pair token for one of the streaming host."""
-    form = await request.post()
-    try:
-        user = account.door.verify(str(form.get("assertion")))
-    except Refused as refused:
-        account.journal.count(logins_refused=1, **{f"refused_{refused}": 1})
-        raise ApiError(401, "390144", "JWT token is invalid.") from refused
+    form = parse_qs(body.decode())
+    header = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    user, role = _key_pair(account, form.get("assertion", [header])[0])
     account.journal.count(tokens=1)
-    return web.Response(text=account.door.hand_out(user, str(form.get("scope"))))
+    return web.Response(text=account.door.hand_out(user, role))
 
 
 def _pipe(request: web.Request) -> tuple[str, str, str]:
@@ -73,14 +72,14 @@ def _key(request: web.Request) -> Key:
 
 def _known(account: Account, request: web.Request) -> Any:
     """Find the pipe's table, as the user may see it; database and schema fold where they are not exact."""
-    user = _user(account, request)
+    role = _role(account, request)
     database, schema, pipe = _pipe(request)
     databases = account.catalog.databases
     database = database if database in databases else database.upper()
     schema = schema if schema in databases.get(database, {}) else schema.upper()
     table = account.channels.table_of(database, schema, pipe)
     try:
-        account.grants.require(user.roles[0], "INSERT", "TABLE", *table.path)
+        account.grants.require(role, "INSERT", "TABLE", *table.path)
     except SnowflakeError as error:
         text = "The pipe does not exist or is not authorized."
         raise ApiError(403, "ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED", text) from error
@@ -150,13 +149,13 @@ async def _open(account: Account, request: web.Request, body: bytes) -> web.Resp
 
 
 async def _drop(account: Account, request: web.Request, body: bytes) -> web.Response:
-    _user(account, request)
+    _role(account, request)
     channel = account.channels.drop(_key(request))
     return web.json_response({"last_committed_offset_token": channel.committed if channel else None})
 
 
 async def _status(account: Account, request: web.Request, body: bytes) -> web.Response:
-    _user(account, request)
+    _role(account, request)
     pipe, found = _pipe(request), {}
     for name in json.loads(body).get("channel_names", []):
         try:
@@ -167,7 +166,7 @@ async def _status(account: Account, request: web.Request, body: bytes) -> web.Re
 
 
 async def _rows(account: Account, request: web.Request, body: bytes) -> web.Response:
-    _user(account, request)
+    _role(account, request)
     token = request.query.get("endOffsetToken") or request.query.get("offsetToken")
     batches = [(body, token)]
     after = account.channels.append(_key(request), request.query.get("continuationToken"), batches)
@@ -176,7 +175,7 @@ async def _rows(account: Account, request: web.Request, body: bytes) -> web.Resp
 
 
 async def _filebuffer(account: Account, request: web.Request, body: bytes) -> web.Response:
-    _user(account, request)
+    _role(account, request)
     batches = await asyncio.to_thread(_fragments, account, json.loads(body))
     after = account.channels.append(_key(request), request.query.get("continuationToken"), batches)
     account.journal.count(filebuffers=1, bytes_appended=sum(len(each) for each, _ in batches))

@@ -57,8 +57,8 @@ class _Copy:
 
 
 @statement(
-    rf"COPY INTO (?P<name>{NAME})(?: ?\((?P<columns>[^()]*)\))? FROM "
-    rf"(?:(?P<stage>{STAGE})|\((?P<select> ?SELECT .*? FROM (?P<inner>{STAGE})(?: (?:AS )?\w+)? ?)\))(?P<rest>.*)"
+    rf"COPY INTO (?P<name>{NAME})(?:\s*\((?P<columns>[^()]*)\))? FROM "
+    rf"(?:(?P<stage>{STAGE})|\((?P<select>\s*SELECT .*? FROM (?P<inner>{STAGE})(?:\s+(?:AS )?\w+)?\s*)\))(?P<rest>.*)"
 )
 def _copy(context: Context, found: re.Match[str]) -> Result:
     table = context.table(found["name"])

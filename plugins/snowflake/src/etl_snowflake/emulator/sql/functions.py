@@ -17,7 +17,6 @@ MACROS = (
     "ARRAY_SIZE(x) AS (CASE WHEN json_type(x) = 'ARRAY' THEN json_array_length(x) END)",
     "SF_GET(x, k) AS (CASE WHEN typeof(k) = 'VARCHAR' THEN x -> ('$.\"' || k || '\"') "
     "ELSE x -> ('$[' || k || ']') END)",
-    "ARRAY_TO_STRING(x, s) AS (array_to_string(CAST(x AS VARCHAR[]), s))",
     "SF_ARRAY_CAT(a, b) AS (to_json(list_concat(CAST(a AS JSON[]), CAST(b AS JSON[]))))",
     "SF_ARRAY_APPEND(a, v) AS (to_json(list_append(CAST(a AS JSON[]), to_json(v))))",
     "SF_PAIR(k, v) AS (CASE WHEN v IS NULL THEN NULL "

@@ -12,7 +12,7 @@ from etl_snowflake.emulator.results import Result, listing, texts
 from etl_snowflake.emulator.sql.context import NAME, Context, statement, unquote
 
 _LIKE = r"(?: LIKE (?P<like>'(?:[^']|'')*'))?"
-_IN = rf"(?: IN (?:(?P<account>ACCOUNT)|(?P<kind>DATABASE|SCHEMA|TABLE) ?(?P<where>{NAME})?|(?P<plain>{NAME})))?"
+_IN = rf"(?: IN (?:(?P<account>ACCOUNT)|(?P<kind>DATABASE|SCHEMA|TABLE)(?: (?P<where>{NAME}))?|(?P<plain>{NAME})))?"
 _REST = r"(?: STARTS WITH '[^']*')?(?: LIMIT \d+)?"
 
 
