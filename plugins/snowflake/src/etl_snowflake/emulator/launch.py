@@ -73,7 +73,7 @@ class Emulator:
             "warehouse": self.warehouse,
             "database": self.database,
             "schema": self.schema,
-            "extra_root_store_path": str(self.authority),
+            "custom_root_store_path": str(self.authority),
             "enable_server_session_keep_alive_auto_detection": False,
             **changed,
         }

@@ -119,13 +119,13 @@ def _rename_column(context: Context, table: Table, node: exp.RenameColumn) -> No
 
 
 def _drop(context: Context, table: Table, node: exp.Drop) -> None:
-    target = node.this.this if isinstance(node.this, exp.Column) else node.this
-    name = name_of(target)
-    if table.column(name) is None and node.args.get("exists"):
-        return
-    column = column_of(table, name)
-    _run(context, table, f"DROP COLUMN {duck(physical(column.name))}")
-    table.columns = [each for each in table.columns if each is not column]
+    for target in node.args["tables"]:
+        name = name_of(target.this)
+        if table.column(name) is None and node.args.get("exists"):
+            continue
+        column = column_of(table, name)
+        _run(context, table, f"DROP COLUMN {duck(physical(column.name))}")
+        table.columns = [each for each in table.columns if each is not column]
 
 
 def _rename(context: Context, table: Table, node: exp.AlterRename) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import traceback
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,11 @@ def _guarded(context: Context, *, describe: bool) -> Result:
         raise meaning(error) from error
     except ValueError as error:
         raise syntax(f"syntax error: {error}") from error
+    except SnowflakeError:
+        raise
+    except Exception as error:
+        traceback.print_exc()  # a bug of the emulator: its log says where
+        raise SnowflakeError("000603", "XX000", f"Processing aborted by error: {error!r}") from error
 
 
 def _dispatch(context: Context, *, describe: bool) -> Result:
@@ -82,8 +88,10 @@ def _dispatch(context: Context, *, describe: bool) -> Result:
     tree = _parse(context.text)
     if isinstance(tree, exp.Create) and tree.kind in {"TABLE", "VIEW"}:
         return tables.create_table(context, tree)
-    if isinstance(tree, exp.Alter) and tree.kind == "TABLE":
+    if isinstance(tree, exp.Alter) and tree.args.get("kind") == "TABLE":
         return alter_table(context, tree)
+    if isinstance(tree, exp.Comment):
+        return tables.comment(context, tree)
     result = run_tree(context, tree, describe=describe)
     if result is None:
         raise syntax(f"syntax error line 1 at position 0 unexpected '{context.text.split()[0]}'.")

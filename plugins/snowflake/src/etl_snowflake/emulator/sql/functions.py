@@ -15,8 +15,8 @@ MACROS = (
     "SF_UNVARIANT(x) AS (CASE WHEN json_type(x) = 'NULL' THEN NULL ELSE json_extract_string(x, '$') END)",
     "SF_ARRAY_CONTAINS(v, a) AS (list_contains(CAST(a AS JSON[]), to_json(v)))",
     "ARRAY_SIZE(x) AS (CASE WHEN json_type(x) = 'ARRAY' THEN json_array_length(x) END)",
-    "SF_GET(x, k) AS (CASE WHEN typeof(k) = 'VARCHAR' THEN x -> ('$.\"' || k || '\"') "
-    "ELSE x -> ('$[' || k || ']') END)",
+    "SF_GET(x, k) AS (json_extract(x, CASE WHEN typeof(k) = 'VARCHAR' THEN '$.\"' || k || '\"' "
+    "ELSE '$[' || k || ']' END))",
     "SF_ARRAY_CAT(a, b) AS (to_json(list_concat(CAST(a AS JSON[]), CAST(b AS JSON[]))))",
     "SF_ARRAY_APPEND(a, v) AS (to_json(list_append(CAST(a AS JSON[]), to_json(v))))",
     "SF_PAIR(k, v) AS (CASE WHEN v IS NULL THEN NULL "

@@ -111,6 +111,8 @@ def _update(context: Context, tree: exp.Update) -> Result:
     context.require("UPDATE", "TABLE", *table.path)
     context.require_warehouse()
     for each in tree.expressions:
+        if table.column(_name(each.this.this)) is None:
+            raise invalid_identifier(_name(each.this.this))
         each.this.set("table", None)  # DuckDB takes no qualified names here
     sql = translate(context, tree).sql()
     rows = context.atomic(lambda: _count(context, sql), alone=True)

@@ -26,7 +26,7 @@ def rewrite(context: Context, tree: exp.Expression) -> exp.Expression:
 
     def step(node: exp.Expression) -> exp.Expression:
         if isinstance(node, exp.Placeholder):
-            return _bound(context, node.name or str(next(counter)))
+            return _bound(context, node.name if node.name.isdigit() else str(next(counter)))
         if isinstance(node, exp.Anonymous):
             return _anonymous(context, node)
         change = _BY_CLASS.get(type(node))
@@ -102,6 +102,9 @@ def _parse_json(context: Context, node: exp.ParseJSON) -> exp.Expression:
 
 def _get(context: Context, node: Any) -> exp.Expression:
     key = node.expressions[0] if isinstance(node, exp.Bracket) else node.expression
+    if isinstance(key, exp.Literal):
+        path = f'$."{key.name}"' if key.is_string else f"$[{key.name}]"
+        return call("json_extract", node.this, exp.Literal.string(path))
     return call("SF_GET", node.this, key)
 
 

@@ -6,9 +6,9 @@ import re
 
 from sqlglot import exp
 
-from etl_snowflake.emulator.catalog import Column, Table, schema_place
+from etl_snowflake.emulator.catalog import Column, Table
 from etl_snowflake.emulator.errors import SnowflakeError, invalid_identifier, present, syntax, too_long
-from etl_snowflake.emulator.names import LONGEST, duck, dotted, logical, physical, shown
+from etl_snowflake.emulator.names import LONGEST, duck, logical, physical, shown
 from etl_snowflake.emulator.results import Result, done, listing, texts
 from etl_snowflake.emulator.sql.context import NAME, Context, statement
 from etl_snowflake.emulator.sql.translate import translate
@@ -179,12 +179,11 @@ def column_of(table: Table, name: str) -> Column:
     return column
 
 
-def place(context: Context, database: str, schema: str) -> str:
-    """Quote the DuckDB schema of a schema."""
-    context.account.catalog.schema(database, schema)
-    return duck(schema_place(database, schema))
-
-
-def described(table: Table) -> str:
-    """Write a table's qualified name."""
-    return dotted(*table.path)
+def comment(context: Context, tree: exp.Comment) -> Result:
+    """COMMENT ON TABLE ... IS: kept for INFORMATION_SCHEMA."""
+    if tree.args["kind"] != "TABLE":
+        raise syntax("comments are kept for tables only")
+    table = context.table([name_of(part) for part in tree.this.parts])
+    table.comment = tree.expression.name
+    context.define(lambda: None)
+    return done()

@@ -67,7 +67,7 @@ def _replace(node: exp.Expression, kinds: dict[str, str], file: str) -> None:
             found = exp.column(key, quoted=True) if key in kinds else exp.Null()
             rest = [part for part in node.expression.expressions if isinstance(part, exp.JSONPathKey)][1:]
             for part in rest:
-                found = exp.Anonymous(this="SF_GET", expressions=[exp.func("to_json", found), exp.Literal.string(str(part.this))])
+                found = exp.Anonymous(this="SF_GET", expressions=[exp.Anonymous(this="to_json", expressions=[found]), exp.Literal.string(str(part.this))])
             node.replace(found)
         case exp.Column() if node.name.upper() == "METADATA$FILENAME":
             node.replace(exp.Literal.string(file))

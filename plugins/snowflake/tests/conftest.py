@@ -1,0 +1,106 @@
+"""One emulator for all tests of a process, and a schema of its own for each test."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import snowflake.connector
+from etl_snowflake.emulator import Emulator
+from snowflake.ingest.streaming import StreamingIngestClient
+
+QUIET = {"commit_delay": 0.1, "commits": True, "on_reopen": "discard", "flush_kb": 1024, "reject": []}
+
+
+@pytest.fixture(scope="session")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """Serve an account; the vendor's clients of this process trust it."""
+    directory = tmp_path_factory.mktemp("snowflake")
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        emulator = stack.enter_context(Emulator.running(directory, "--commit-delay", "0.1", "--task-minute", "0.5"))
+        patch.setenv("SSL_CERT_FILE", str(emulator.authority))
+        patch.setenv("SS_LOG_LEVEL", "error")
+        yield emulator
+
+
+@pytest.fixture
+def emulator(account: Emulator) -> Iterator[Emulator]:
+    """The account, with no faults and nothing counted."""
+    account.switch(**QUIET)
+    account.control("clear", {})
+    account.control("grants", {"reset": True})
+    yield account
+    account.control("clear", {})
+    account.switch(**QUIET)
+
+
+@pytest.fixture
+def schema(emulator: Emulator, request: pytest.FixtureRequest) -> str:
+    """A schema of the test's own."""
+    name = re.sub(r"\W", "_", request.node.name).upper()[:60]
+    with snowflake.connector.connect(**emulator.connector()) as connection:
+        connection.cursor().execute(f"CREATE OR REPLACE SCHEMA {name}")
+    return name
+
+
+@pytest.fixture
+def connect(emulator: Emulator, schema: str) -> Iterator[Callable[..., Any]]:
+    """Open connections with the vendor's driver, in the test's schema."""
+    with ExitStack() as stack:
+
+        def open_one(**changed: Any) -> Any:
+            settings = emulator.connector(**{"schema": schema, **changed})
+            return stack.enter_context(snowflake.connector.connect(**settings))
+
+        yield open_one
+
+
+@pytest.fixture
+def query(connect: Callable[..., Any]) -> Callable[..., list[Any]]:
+    """Run a statement, and give its rows."""
+    cursor = connect().cursor()
+
+    def run(sql: str) -> list[Any]:
+        rows: list[Any] = cursor.execute(sql).fetchall()
+        return rows
+
+    return run
+
+
+@pytest.fixture
+def stream(emulator: Emulator, schema: str) -> Iterator[Callable[..., StreamingIngestClient]]:
+    """Open clients of the vendor's streaming SDK, for a table of the test's schema."""
+    clients: list[StreamingIngestClient] = []
+
+    def open_one(table: str, name: str = "tests", **changed: str) -> StreamingIngestClient:
+        client = StreamingIngestClient.from_table(
+            client_name=f"{name}{len(clients)}",
+            db_name=emulator.database,
+            schema_name=schema,
+            table_name=table,
+            properties=emulator.streaming(**changed),
+        )
+        clients.append(client)
+        return client
+
+    yield open_one
+    for client in clients:
+        client.close(wait_for_flush=False)
+
+
+@pytest.fixture
+def parquet(tmp_path: Path) -> Callable[..., Path]:
+    """Write a Parquet file."""
+    import pyarrow.parquet as pq
+
+    def write(table: Any, name: str = "part.parquet") -> Path:
+        path = tmp_path / name
+        pq.write_table(table, path)
+        return path
+
+    return write
