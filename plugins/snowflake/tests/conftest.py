@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import snowflake.connector
 from etl_snowflake.emulator import Emulator
+from etl_snowflake.emulator.launch import wait_until
 from snowflake.ingest.streaming import StreamingIngestClient
 
 QUIET = {"commit_delay": 0.1, "commits": True, "on_reopen": "discard", "flush_kb": 1024, "reject": []}
@@ -22,7 +23,9 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """Serve an account; the vendor's clients of this process trust it."""
     directory = tmp_path_factory.mktemp("snowflake")
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        emulator = stack.enter_context(Emulator.running(directory, "--commit-delay", "0.1", "--task-minute", "0.5"))
+        emulator = stack.enter_context(
+            Emulator.running(directory, "--commit-delay", "0.1", "--task-minute", "0.5")
+        )
         patch.setenv("SSL_CERT_FILE", str(emulator.authority))
         patch.setenv("SS_LOG_LEVEL", "error")
         yield emulator
@@ -104,3 +107,14 @@ def parquet(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def committed() -> Callable[[Any, str], bool]:
+    """Let a channel send what it has, and wait until a token of it is committed."""
+
+    def wait(channel: Any, token: str) -> bool:
+        channel.wait_for_flush(20)
+        return wait_until(lambda: channel.get_latest_committed_offset_token() == token)
+
+    return wait

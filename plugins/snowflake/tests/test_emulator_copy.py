@@ -54,7 +54,9 @@ def test_a_file_is_put_listed_copied_once_and_removed(
 def test_a_stage_with_a_quoted_name_and_a_path_with_blanks(query: Query, staged: Callable[..., None]) -> None:
     query('CREATE STAGE "My stage"')
     staged(rows(), "a b.parquet", "'@\"My stage\"/in here/'")
-    copied = query(f"COPY INTO t FROM '@\"My stage\"/in here/' FILES = ('a b.parquet') {_BY_NAME} PURGE = TRUE")
+    copied = query(
+        f"COPY INTO t FROM '@\"My stage\"/in here/' FILES = ('a b.parquet') {_BY_NAME} PURGE = TRUE"
+    )
     assert copied[0][1:4] == ("LOADED", 3, 3)
     assert query("LIST '@\"My stage\"'") == []
 
@@ -139,7 +141,9 @@ def test_bytes_are_read_as_text_unless_told_otherwise(query: Query, staged: Call
     query("CREATE TABLE c (b BINARY)")
     staged(pa.table({"B": [b"\xff\x00"]}))
     with pytest.raises(ProgrammingError, match="does not fit"):
-        query("COPY INTO c FROM @stg/load/ FILE_FORMAT = (TYPE = PARQUET) MATCH_BY_COLUMN_NAME = CASE_SENSITIVE")
+        query(
+            "COPY INTO c FROM @stg/load/ FILE_FORMAT = (TYPE = PARQUET) MATCH_BY_COLUMN_NAME = CASE_SENSITIVE"
+        )
 
 
 @pytest.mark.parametrize(

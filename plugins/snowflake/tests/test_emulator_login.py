@@ -55,7 +55,9 @@ def new_key(path: Path) -> tuple[str, str]:
 
 
 def test_a_key_pair_logs_in(query: Callable[..., list[Any]], emulator: Emulator, schema: str) -> None:
-    found = query("SELECT CURRENT_USER(), CURRENT_ROLE(), CURRENT_WAREHOUSE(), CURRENT_DATABASE(), CURRENT_SCHEMA()")
+    found = query(
+        "SELECT CURRENT_USER(), CURRENT_ROLE(), CURRENT_WAREHOUSE(), CURRENT_DATABASE(), CURRENT_SCHEMA()"
+    )
     assert found == [(emulator.user, emulator.role, emulator.warehouse, emulator.database, schema)]
 
 

@@ -76,7 +76,9 @@ def test_merge_and_delete_are_one_transaction(query: Query) -> None:
 def test_two_rows_for_one_are_refused(query: Query) -> None:
     query("INSERT INTO landing (id, name) VALUES (1, 'a'), (1, 'b')")
     with pytest.raises(ProgrammingError) as caught:
-        query("MERGE INTO orders USING landing ON orders.id = landing.id WHEN MATCHED THEN UPDATE SET name = landing.name")
+        query(
+            "MERGE INTO orders USING landing ON orders.id = landing.id WHEN MATCHED THEN UPDATE SET name = landing.name"
+        )
     assert caught.value.errno == 100090
     assert query("SELECT DISTINCT name FROM orders") == [("old",)]
 

@@ -18,7 +18,11 @@ Connect = Callable[..., Any]
 @pytest.mark.parametrize(
     ("kind", "written", "read"),
     [
-        ("NUMBER(38,0)", "'-12345678901234567890123456789012345678'", -12345678901234567890123456789012345678),
+        (
+            "NUMBER(38,0)",
+            "'-12345678901234567890123456789012345678'",
+            -12345678901234567890123456789012345678,
+        ),
         ("NUMBER(12,4)", "1.25", Decimal("1.2500")),
         ("INTEGER", "7", 7),
         ("FLOAT", "1.5", 1.5),
@@ -28,7 +32,11 @@ Connect = Callable[..., Any]
         ("TIME", "'10:11:12.000123'", dt.time(10, 11, 12, 123)),
         ("TIMESTAMP_NTZ", "'1824-01-01 01:02:03.000004'", dt.datetime(1824, 1, 1, 1, 2, 3, 4)),  # noqa: DTZ001
         ("TIMESTAMP_NTZ(6)", "'1969-12-31 23:59:59.999999'", dt.datetime(1969, 12, 31, 23, 59, 59, 999999)),  # noqa: DTZ001
-        ("TIMESTAMP_TZ", "'2024-01-01 01:02:03.000004+05:00'", dt.datetime(2023, 12, 31, 20, 2, 3, 4, dt.UTC)),
+        (
+            "TIMESTAMP_TZ",
+            "'2024-01-01 01:02:03.000004+05:00'",
+            dt.datetime(2023, 12, 31, 20, 2, 3, 4, dt.UTC),
+        ),
         ("TIMESTAMP_LTZ", "'2024-01-01 01:02:03'", dt.datetime(2024, 1, 1, 1, 2, 3, tzinfo=dt.UTC)),
         ("BINARY", "TO_BINARY('FF00', 'HEX')", bytearray(b"\xff\x00")),
         ("GEOGRAPHY", "'POINT(1 2)'", "POINT(1 2)"),
@@ -45,7 +53,7 @@ def test_a_value_of_each_type_comes_back(query: Query, kind: str, written: str, 
 @pytest.mark.parametrize(
     ("kind", "written", "read"),
     [
-        ("VARIANT", "PARSE_JSON('{\"a\": [1, {\"b\": null}]}')", {"a": [1, {"b": None}]}),
+        ("VARIANT", 'PARSE_JSON(\'{"a": [1, {"b": null}]}\')', {"a": [1, {"b": None}]}),
         ("VARIANT", "TO_VARIANT('text')", "text"),
         ("VARIANT", "1.5::VARIANT", 1.5),
         ("ARRAY", "ARRAY_CONSTRUCT(1, 'x', NULL)", [1, "x", None]),
@@ -64,17 +72,19 @@ def test_a_value_of_each_semi_structured_type_comes_back(
 
 
 def test_semi_structured_functions(query: Query) -> None:
-    query("CREATE TABLE t AS SELECT PARSE_JSON('{\"a\": [1, \"x\"], \"b\": {\"c\": \"y\"}}') AS v")
+    query('CREATE TABLE t AS SELECT PARSE_JSON(\'{"a": [1, "x"], "b": {"c": "y"}}\') AS v')
     assert query("SELECT v:b.c::VARCHAR, v:a[0]::NUMBER, v['b']['c']::VARCHAR, ARRAY_SIZE(v:a) FROM t") == [
         ("y", 1, "y", 2)
     ]
     assert query("SELECT ARRAY_CONTAINS('x'::VARIANT, v:a::ARRAY), TYPEOF(v:a), v:none IS NULL FROM t") == [
         (True, "ARRAY", True)
     ]
-    assert query("SELECT TRY_PARSE_JSON('{'), ARRAY_SIZE(ARRAY_AGG(n)) FROM VALUES (1), (2) AS s(n) GROUP BY 1") == [
-        (None, 2)
+    assert query(
+        "SELECT TRY_PARSE_JSON('{'), ARRAY_SIZE(ARRAY_AGG(n)) FROM VALUES (1), (2) AS s(n) GROUP BY 1"
+    ) == [(None, 2)]
+    assert query("SELECT TO_VARCHAR(TO_BINARY('YWI=', 'BASE64')), IFF(EQUAL_NULL(NULL, NULL), 1, 2)") == [
+        ("6162", 1)
     ]
-    assert query("SELECT TO_VARCHAR(TO_BINARY('YWI=', 'BASE64')), IFF(EQUAL_NULL(NULL, NULL), 1, 2)") == [("6162", 1)]
 
 
 def test_an_object_that_is_none_is_refused(query: Query) -> None:
@@ -88,7 +98,9 @@ def test_names_that_differ_by_case_alone_are_two(query: Query, emulator: Emulato
     query('INSERT INTO "landing_x" ("id", ID) VALUES (1, 2)')
     assert query('SELECT "id", id FROM "landing_x"') == [(1, 2)]
     assert query("SELECT * FROM LANDING_X") == []
-    found = query(f"SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = '{schema}'")
+    found = query(
+        f"SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = '{schema}'"
+    )
     assert sorted(found) == [("LANDING_X", "A"), ("landing_x", "ID"), ("landing_x", "id")]
     assert emulator.rows(f'{emulator.database}.{schema}."landing_x"').column_names == ["id", "ID"]
 
@@ -101,7 +113,9 @@ def test_two_schemas_that_differ_by_case_alone(query: Query, schema: str) -> Non
 
 
 def test_ddl_round_trip(query: Query) -> None:
-    query("CREATE TABLE t (a NUMBER(5,2) NOT NULL, b VARCHAR(3), PRIMARY KEY (a)) ENABLE_SCHEMA_EVOLUTION = TRUE")
+    query(
+        "CREATE TABLE t (a NUMBER(5,2) NOT NULL, b VARCHAR(3), PRIMARY KEY (a)) ENABLE_SCHEMA_EVOLUTION = TRUE"
+    )
     query("CREATE TABLE IF NOT EXISTS t (z INT)")
     query("ALTER TABLE t ADD COLUMN IF NOT EXISTS c TIMESTAMP_TZ(6), d BINARY")
     query("ALTER TABLE t ADD COLUMN IF NOT EXISTS c DATE")
@@ -253,7 +267,9 @@ def test_a_privilege_that_is_missing_is_told_and_granted(
     assert (caught.value.errno, caught.value.sqlstate) == (3001, "42501")
     with pytest.raises(ProgrammingError, match="Insufficient privileges to operate on schema"):
         query("CREATE TABLE u (a INT)")
-    assert ("INSERT", "TABLE", f"{place}.T") not in [row[1:4] for row in query("SHOW GRANTS TO ROLE etl_role")]
+    assert ("INSERT", "TABLE", f"{place}.T") not in [
+        row[1:4] for row in query("SHOW GRANTS TO ROLE etl_role")
+    ]
     admin = connect(role="ACCOUNTADMIN").cursor()
     admin.execute("GRANT INSERT, UPDATE ON TABLE t TO ROLE etl_role")
     admin.execute(f"GRANT CREATE TABLE ON SCHEMA {place} TO ROLE etl_role")
@@ -262,13 +278,17 @@ def test_a_privilege_that_is_missing_is_told_and_granted(
     assert ("INSERT", "TABLE", f"{place}.T") in [row[1:4] for row in query("SHOW GRANTS TO ROLE etl_role")]
 
 
-def test_what_may_not_be_used_is_not_there(query: Query, connect: Connect, emulator: Emulator, schema: str) -> None:
+def test_what_may_not_be_used_is_not_there(
+    query: Query, connect: Connect, emulator: Emulator, schema: str
+) -> None:
     query("CREATE TABLE t (a INT)")
     revoke = [{"privilege": "USAGE", "kind": "SCHEMA", "name": f"{emulator.database}.{schema}"}]
     emulator.control("grants", {"revoke": revoke})
     with pytest.raises(ProgrammingError, match="does not exist or not authorized"):
         query("SELECT * FROM t")
-    assert schema not in [row[1] for row in query("SHOW SCHEMAS")] or query("SHOW TABLES IN ACCOUNT") is not None
+    assert (
+        schema not in [row[1] for row in query("SHOW SCHEMAS")] or query("SHOW TABLES IN ACCOUNT") is not None
+    )
     emulator.control("grants", {"reset": True, "revoke": [{"privilege": "USAGE", "kind": "WAREHOUSE"}]})
     with pytest.raises(ProgrammingError, match="No active warehouse"):
         query("SELECT * FROM t")

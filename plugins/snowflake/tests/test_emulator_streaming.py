@@ -12,6 +12,7 @@ from snowflake.ingest.streaming import StreamingIngestClient, StreamingIngestErr
 
 Query = Callable[..., list[Any]]
 Stream = Callable[..., StreamingIngestClient]
+Committed = Callable[[Any, str], bool]
 
 
 @pytest.fixture
@@ -20,13 +21,9 @@ def land(query: Query) -> str:
     return "LAND"
 
 
-def settled(channel: Any, token: str) -> bool:
-    """Wait until a channel's committed token is the one given."""
-    channel.wait_for_commit(lambda found: found == token, 20)
-    return bool(channel.get_latest_committed_offset_token() == token)
-
-
-def test_rows_of_all_types_land(query: Query, stream: Stream, emulator: Emulator) -> None:
+def test_rows_of_all_types_land(
+    query: Query, stream: Stream, emulator: Emulator, committed: Committed
+) -> None:
     query(
         "CREATE TABLE types (n NUMBER(38,0), d NUMBER(10,2), f FLOAT, s VARCHAR, b BOOLEAN, bin BINARY, dt DATE, "
         "ntz TIMESTAMP_NTZ, tz TIMESTAMP_TZ, v VARIANT, a ARRAY, o OBJECT)"
@@ -50,7 +47,7 @@ def test_rows_of_all_types_land(query: Query, stream: Stream, emulator: Emulator
     }
     channel.append_row(row, "0001")
     channel.append_row({"N": None, "V": "[1]"}, "0002")
-    assert settled(channel, "0002")
+    assert committed(channel, "0002")
     assert query("SELECT * FROM types WHERE d IS NOT NULL") == [
         (
             10**37,
@@ -71,64 +68,74 @@ def test_rows_of_all_types_land(query: Query, stream: Stream, emulator: Emulator
     assert emulator.counts()["appends"] >= 1
 
 
-def test_much_comes_as_a_file(query: Query, stream: Stream, emulator: Emulator, land: str) -> None:
+def test_much_comes_as_a_file(
+    query: Query, stream: Stream, emulator: Emulator, land: str, committed: Committed
+) -> None:
     emulator.switch(flush_kb=64)
     channel, _ = stream(land).open_channel("files")
     count = 20_000
     channel.append_rows([{"ID": each, "S": f"{each:050d}"} for each in range(count)], "a", "b")
-    assert settled(channel, "b")
-    assert query("SELECT count(*), count(DISTINCT id), max(s) FROM land") == [(count, count, f"{count - 1:050d}")]
+    assert committed(channel, "b")
+    assert query("SELECT count(*), count(DISTINCT id), max(s) FROM land") == [
+        (count, count, f"{count - 1:050d}")
+    ]
     counts = emulator.counts()
     assert (counts["filebuffers"], counts["blobs_put"]) == (1, 1)
     assert counts["bytes_appended"] > 64 * 1024
 
 
-def test_a_channel_opened_again_knows_its_token(query: Query, stream: Stream, land: str) -> None:
+def test_a_channel_opened_again_knows_its_token(
+    query: Query, stream: Stream, land: str, committed: Committed
+) -> None:
     client = stream(land)
     channel, _ = client.open_channel("again")
     channel.append_row({"ID": 1}, "0007")
-    assert settled(channel, "0007")
+    assert committed(channel, "0007")
     channel.close()
     again, status = client.open_channel("again")
     assert status.latest_committed_offset_token == "0007"
     again.append_row({"ID": 2}, "0008")
-    assert settled(again, "0008")
+    assert committed(again, "0008")
     assert query("SELECT id FROM land ORDER BY id") == [(1,), (2,)]
     again.close()
     _, status = client.open_channel("again", offset_token="0003")
     assert status.latest_committed_offset_token == "0003"
 
 
-def test_a_dropped_channel_forgets_its_token(stream: Stream, land: str) -> None:
+def test_a_dropped_channel_forgets_its_token(stream: Stream, land: str, committed: Committed) -> None:
     client = stream(land)
     channel, _ = client.open_channel("dropped")
     channel.append_row({"ID": 1}, "0001")
-    assert settled(channel, "0001")
+    assert committed(channel, "0001")
     channel.close(drop=True)
     _, status = client.open_channel("dropped")
     assert status.latest_committed_offset_token is None
 
 
-def test_channels_of_one_table_have_tokens_of_their_own(query: Query, stream: Stream, land: str) -> None:
+def test_channels_of_one_table_have_tokens_of_their_own(
+    query: Query, stream: Stream, land: str, committed: Committed
+) -> None:
     client = stream(land)
     channels = [client.open_channel(f"shard-{each}")[0] for each in range(3)]
     for number, channel in enumerate(channels):
         channel.append_row({"ID": number}, f"t{number}")
-    assert all(settled(channel, f"t{number}") for number, channel in enumerate(channels))
+    assert all(committed(channel, f"t{number}") for number, channel in enumerate(channels))
     names = [f"shard-{each}" for each in range(3)]
     assert client.get_latest_committed_offset_tokens(names) == {name: f"t{name[-1]}" for name in names}
 
 
-def test_the_last_to_open_a_channel_has_it(query: Query, stream: Stream, land: str) -> None:
+def test_the_last_to_open_a_channel_has_it(
+    query: Query, stream: Stream, land: str, committed: Committed
+) -> None:
     first, _ = stream(land, "first").open_channel("contested")
     first.append_row({"ID": 1}, "0001")
-    assert settled(first, "0001")
+    assert committed(first, "0001")
     second, status = stream(land, "second").open_channel("contested")
     assert status.latest_committed_offset_token == "0001"
     with pytest.raises(StreamingIngestError, match="InvalidChannelError"):
         fill(first)
     second.append_row({"ID": 3}, "0003")
-    assert settled(second, "0003")
+    assert committed(second, "0003")
     assert query("SELECT id FROM land ORDER BY id") == [(1,), (3,)]
 
 
@@ -140,32 +147,36 @@ def fill(channel: Any) -> None:
     channel.append_row({"ID": 2}, "0002")
 
 
-def test_a_row_that_does_not_fit_is_counted_not_told(query: Query, stream: Stream, land: str) -> None:
+def test_a_row_that_does_not_fit_is_counted_not_told(
+    query: Query, stream: Stream, land: str, committed: Committed
+) -> None:
     channel, _ = stream(land).open_channel("wrong")
     rows = [{"ID": 1}, {"ID": "x"}, {"ID": 3, "S": "y" * 61}, {"S": "no id"}, {"ID": 5, "OTHER": 1}]
     channel.append_rows(rows, "0001", "0005")
-    assert settled(channel, "0005")
+    assert committed(channel, "0005")
     status = channel.get_channel_status()
-    assert (status.rows_inserted, status.rows_parsed, status.rows_error_count) == (2, 5, 3)
+    assert (status.rows_inserted_count, status.rows_parsed_count, status.rows_error_count) == (2, 5, 3)
     assert status.last_error_message == "Value does not fit column ID"
     assert query("SELECT id FROM land ORDER BY id") == [(1,), (5,)]
 
 
-def test_a_lower_case_table(query: Query, stream: Stream) -> None:
+def test_a_lower_case_table(query: Query, stream: Stream, committed: Committed) -> None:
     query('CREATE TABLE "land" ("id" INT, "Größe" VARCHAR)')
     channel, _ = stream("land").open_channel("low")
     channel.append_row({"id": 1, "Größe": "x"}, "1")
-    assert settled(channel, "1")
+    assert committed(channel, "1")
     assert query('SELECT * FROM "land"') == [(1, "x")]
 
 
-def test_a_column_added_meanwhile_is_filled(query: Query, stream: Stream, land: str) -> None:
+def test_a_column_added_meanwhile_is_filled(
+    query: Query, stream: Stream, land: str, committed: Committed
+) -> None:
     channel, _ = stream(land).open_channel("evolving")
     channel.append_row({"ID": 1}, "1")
-    assert settled(channel, "1")
+    assert committed(channel, "1")
     query("ALTER TABLE land ADD COLUMN more VARIANT")
     channel.append_row({"ID": 2, "MORE": {"a": 1}}, "2")
-    assert settled(channel, "2")
+    assert committed(channel, "2")
     assert query("SELECT id, more:a::INT FROM land ORDER BY id") == [(1, None), (2, 1)]
 
 
@@ -174,7 +185,9 @@ def test_a_table_that_is_not_there(stream: Stream, schema: str) -> None:
         stream("NOWHERE").open_channel("any")
 
 
-def test_streamed_rows_are_merged_by_the_drivers_sql(query: Query, stream: Stream) -> None:
+def test_streamed_rows_are_merged_by_the_drivers_sql(
+    query: Query, stream: Stream, committed: Committed
+) -> None:
     query("CREATE TABLE mirror (id INT, tags ARRAY)")
     query("CREATE TABLE changes (id INT, tags VARIANT, _etl_op VARCHAR, _etl_seq VARCHAR)")
     query("INSERT INTO mirror SELECT 1, ARRAY_CONSTRUCT(0) UNION ALL SELECT 2, ARRAY_CONSTRUCT(0)")
@@ -183,7 +196,7 @@ def test_streamed_rows_are_merged_by_the_drivers_sql(query: Query, stream: Strea
     channel.append_row({"ID": 2, "TAGS": [1], "_ETL_OP": "U", "_ETL_SEQ": "02"}, "02")
     channel.append_row({"ID": 2, "TAGS": [1, 2], "_ETL_OP": "U", "_ETL_SEQ": "03"}, "03")
     channel.append_row({"ID": 3, "TAGS": [], "_ETL_OP": "I", "_ETL_SEQ": "04"}, "04")
-    assert settled(channel, "04")
+    assert committed(channel, "04")
     query("""
         MERGE INTO mirror t USING (
             SELECT * FROM changes QUALIFY ROW_NUMBER() OVER (PARTITION BY id ORDER BY _etl_seq DESC) = 1
@@ -197,7 +210,7 @@ def test_streamed_rows_are_merged_by_the_drivers_sql(query: Query, stream: Strea
 
 @pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
 def test_an_open_transaction_sees_what_is_streamed_meanwhile(
-    query: Query, stream: Stream, emulator: Emulator, land: str, end: str
+    query: Query, stream: Stream, emulator: Emulator, land: str, end: str, committed: Committed
 ) -> None:
     """A DELETE without a mark takes rows that no MERGE of its transaction has seen: so it is with Snowflake."""
     channel, _ = stream(land).open_channel("meanwhile")
@@ -207,5 +220,5 @@ def test_an_open_transaction_sees_what_is_streamed_meanwhile(
     assert wait_until(lambda: query("SELECT count(*) FROM land") == [(1,)])
     query("DELETE FROM land")
     query(end)
-    assert settled(channel, "1")
+    assert committed(channel, "1")
     assert query("SELECT count(*) FROM land") == [(0 if end == "COMMIT" else 1,)]

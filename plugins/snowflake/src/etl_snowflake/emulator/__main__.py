@@ -39,11 +39,21 @@ destination:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m etl_snowflake.emulator", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="a port of 127.0.0.1; 0 takes any")
-    parser.add_argument("--directory", type=Path, help="keep keys, rows and files here (default: a temporary one)")
-    parser.add_argument("--commit-delay", type=float, default=0.3, help="seconds until streamed rows are committed")
-    parser.add_argument("--task-minute", type=float, default=60.0, help="how many seconds a task's minute takes")
+    parser.add_argument(
+        "--directory", type=Path, help="keep keys, rows and files here (default: a temporary one)"
+    )
+    parser.add_argument(
+        "--commit-delay", type=float, default=0.3, help="seconds until streamed rows are committed"
+    )
+    parser.add_argument(
+        "--task-minute", type=float, default=60.0, help="how many seconds a task's minute takes"
+    )
     parser.add_argument("--faults", type=Path, help="a JSON file with a list of faults to begin with")
-    parser.add_argument("--json", action="store_true", help="say where everything is as one line of JSON, and end with the standard input")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="say where everything is as one line of JSON, and end with the standard input",
+    )
     for name, default in Names.__dataclass_fields__.items():
         parser.add_argument(f"--{name}", default=default.default, help=f"the {name}'s name (%(default)s)")
     return parser.parse_args()

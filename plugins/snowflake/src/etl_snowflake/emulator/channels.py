@@ -114,7 +114,9 @@ class Channels:
                 table = None
             if table is not None:
                 return table
-        raise ApiError(404, "ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED", "The pipe does not exist or is not authorized.")
+        raise ApiError(
+            404, "ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED", "The pipe does not exist or is not authorized."
+        )
 
     def open(self, key: Key, name: str, table: Table, body: dict[str, Any]) -> Channel:
         """Open a channel, which takes it from whoever had it."""
@@ -154,7 +156,9 @@ class Channels:
             channel = self.get(key)
             sequencer, _, _ = (continuation or "").partition("_")
             if sequencer != str(channel.sequencer):
-                raise ApiError(400, "STALE_CONTINUATION_TOKEN_SEQUENCER", "The channel was opened by another client.")
+                raise ApiError(
+                    400, "STALE_CONTINUATION_TOKEN_SEQUENCER", "The channel was opened by another client."
+                )
             if continuation != channel.continuation:
                 raise ApiError(400, "STALE_CONTINUATION_TOKEN", "The continuation token is not the latest.")
             due = time.monotonic() + self._account.faults.switches.commit_delay
@@ -244,7 +248,9 @@ class Channels:
                     channel.error, channel.error_bound = load.message, batch.token
                     channel.error_at = int(time.time() * 1000)
                 channel.committed = batch.token if batch.token is not None else channel.committed
-                self._account.journal.count(rows_streamed=load.loaded, rows_rejected=load.errors, stream_commits=1)
+                self._account.journal.count(
+                    rows_streamed=load.loaded, rows_rejected=load.errors, stream_commits=1
+                )
             channel.flying = False
             self._changed.notify_all()
 

@@ -46,7 +46,9 @@ def present(*names: str) -> SnowflakeError:
 
 def forbidden(kind: str, *names: str) -> SnowflakeError:
     """The role has not the privilege."""
-    text = f"SQL access control error:\nInsufficient privileges to operate on {kind.lower()} '{dotted(*names)}'"
+    text = (
+        f"SQL access control error:\nInsufficient privileges to operate on {kind.lower()} '{dotted(*names)}'"
+    )
     return SnowflakeError("003001", "42501", text)
 
 

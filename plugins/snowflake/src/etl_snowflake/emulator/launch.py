@@ -44,7 +44,15 @@ class Emulator:
         `options` are those of the command line. Clients of this process trust it where
         `SSL_CERT_FILE` names `authority` before they are imported.
         """
-        command = [sys.executable, "-m", "etl_snowflake.emulator", "--json", "--directory", str(directory), *options]
+        command = [
+            sys.executable,
+            "-m",
+            "etl_snowflake.emulator",
+            "--json",
+            "--directory",
+            str(directory),
+            *options,
+        ]
         directory.mkdir(parents=True, exist_ok=True)
         with (directory / "emulator.log").open("ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
@@ -144,5 +152,3 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
             return False
         time.sleep(0.05)
     return True
-
-

@@ -29,7 +29,9 @@ def load_lines(cursor: Cursor, table: Table, body: bytes, rejects: list[Reject])
     cursor.register(_SOURCE, pa.table({"line": pa.array(lines, pa.binary()).cast(pa.string())}))
     try:
         keys = _keys(cursor)
-        pairs = {column.name: key for column in table.columns if (key := _match(column.name, keys)) is not None}
+        pairs = {
+            column.name: key for column in table.columns if (key := _match(column.name, keys)) is not None
+        }
         values, source = _values(table, pairs)
         bad = _bad(table, pairs, rejects)
         return load(cursor, table, source, values, also_bad=bad)
@@ -78,7 +80,9 @@ def _bad(table: Table, pairs: dict[str, str], rejects: list[Reject]) -> str:
         key = pairs.get(each.column)
         if each.table in {table.name, "*"} and key is not None:
             pattern = each.matching.replace("'", "''")
-            tests.append(f"regexp_matches(coalesce(json_extract_string(tree, {_pointer(key)}), ''), '{pattern}')")
+            tests.append(
+                f"regexp_matches(coalesce(json_extract_string(tree, {_pointer(key)}), ''), '{pattern}')"
+            )
     return "(" + " OR ".join(tests) + ")"
 
 

@@ -22,23 +22,23 @@ class Loaded:
 
     parsed: int
     loaded: int
+    errors: int = 0
     message: str | None = None
     column: str | None = None
     position: int | None = None
 
-    @property
-    def errors(self) -> int:
-        """How many rows were refused."""
-        return self.parsed - self.loaded
-
 
 @dataclass(frozen=True)
 class Value:
-    """Where a column's values come from: an expression over the source, its type, and how bytes are written."""
+    """Where a column's values come from: an expression over the source, its type, and how bytes are written.
+
+    `present` is what tells a NULL from a value that the expression cannot give.
+    """
 
     expression: str
     duck: str
     binary: str = "HEX"
+    present: str = ""
 
 
 def load(
@@ -60,9 +60,9 @@ def load(
     try:
         parsed, bad, column, position = _verdict(cursor, wanted + absent)
         if bad and all_or_nothing:
-            return Loaded(parsed, 0, _message(column), column, position)
+            return Loaded(parsed, 0, bad, _message(column), column, position)
         _insert(cursor, table, wanted)
-        return Loaded(parsed, parsed - bad, _message(column) if bad else None, column, position)
+        return Loaded(parsed, parsed - bad, bad, _message(column) if bad else None, column, position)
     finally:
         cursor.execute("DROP TABLE IF EXISTS temp.emulator_load")
 
@@ -85,7 +85,7 @@ def _stage(
         value = values[column.name]
         made = fitted(value, column.type)
         parts.append(f"{made} AS v{number}")
-        wrong = f"({value.expression}) IS NOT NULL AND ({_checked(made, column.type)})"
+        wrong = f"({value.present or value.expression}) IS NOT NULL AND ({_checked(made, column.type)})"
         if not column.nullable:
             wrong = f"({wrong}) OR ({made}) IS NULL"
         flags.append(wrong)
@@ -110,7 +110,11 @@ def fitted(value: Value, kind: SnowType) -> str:
     source, text = value.expression, value.duck == "VARCHAR"
     match kind.kind:
         case "VARIANT":
-            return f"nullif(SF_TO_VARIANT({source}), 'null')" if value.duck != "JSON" else f"nullif({source}, 'null')"
+            return (
+                f"nullif(SF_TO_VARIANT({source}), 'null')"
+                if value.duck != "JSON"
+                else f"nullif({source}, 'null')"
+            )
         case "ARRAY":
             return f"SF_TO_ARRAY({source})"
         case "OBJECT":
@@ -125,8 +129,10 @@ def fitted(value: Value, kind: SnowType) -> str:
         case "TEXT" | "GEOGRAPHY":
             return f"SF_TO_VARCHAR({source})"
         case "TIMESTAMP_NTZ" | "TIMESTAMP_TZ" | "TIMESTAMP_LTZ" | "TIME" | "DATE" if text:
-            return f"TRY_CAST(TRY_CAST({source} AS TIMESTAMPTZ) AS {kind.duck()})" if kind.kind in _ZONED else (
-                f"TRY_CAST({source} AS {kind.duck()})"
+            return (
+                f"TRY_CAST(TRY_CAST({source} AS TIMESTAMPTZ) AS {kind.duck()})"
+                if kind.kind in _ZONED
+                else (f"TRY_CAST({source} AS {kind.duck()})")
             )
     return f"TRY_CAST({source} AS {kind.duck()})"
 
@@ -134,9 +140,7 @@ def fitted(value: Value, kind: SnowType) -> str:
 _ZONED = {"TIMESTAMP_TZ", "TIMESTAMP_LTZ"}
 
 
-def _verdict(
-    cursor: Cursor, columns: list[Column]
-) -> tuple[int, int, str | None, int | None]:
+def _verdict(cursor: Cursor, columns: list[Column]) -> tuple[int, int, str | None, int | None]:
     row = cursor.one(
         "SELECT count(*), count(bad), arg_min(bad, n) FILTER (bad IS NOT NULL), "
         "min(n) FILTER (bad IS NOT NULL) FROM temp.emulator_load"

@@ -67,7 +67,9 @@ async def _served(
     if fault.delay:
         await asyncio.sleep(fault.delay)
     if fault.error:
-        return web.json_response(sql.failed(fault.error["code"], fault.error.get("state", "00000"), fault.error["message"]))
+        return web.json_response(
+            sql.failed(fault.error["code"], fault.error.get("state", "00000"), fault.error["message"])
+        )
     if fault.status:
         return _refusal(fault)
     if fault.cut == "before":
@@ -94,7 +96,9 @@ async def _answer(account: Account, request: web.Request, body: bytes, handle: H
     try:
         return await handle(account, request, body)
     except ApiError as error:
-        return web.json_response({"code": error.code, "error_code": error.code, "message": error.message}, status=error.status)
+        return web.json_response(
+            {"code": error.code, "error_code": error.code, "message": error.message}, status=error.status
+        )
 
 
 async def _unknown(account: Account, request: web.Request, body: bytes) -> web.StreamResponse:
@@ -110,12 +114,12 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-async def serve(account: Account, listener: socket.socket, context: ssl.SSLContext, stop: asyncio.Event) -> None:
+async def serve(
+    account: Account, listener: socket.socket, context: ssl.SSLContext, stop: asyncio.Event
+) -> None:
     """Serve until told to stop."""
     runner = web.AppRunner(application(account), access_log=None, shutdown_timeout=2.0)
     await runner.setup()
     await web.SockSite(runner, listener, ssl_context=context).start()
     await stop.wait()
     await runner.cleanup()
-
-

@@ -17,8 +17,12 @@ from etl_snowflake.emulator.auth import User
 from etl_snowflake.emulator.errors import SnowflakeError
 
 EXPIRED = SnowflakeError("390112", "08001", "Your session has expired. Please login again.")
-GONE = SnowflakeError("390111", "08001", "Session no longer exists. New login required to access the service.")
-OVER = SnowflakeError("390114", "08001", "Authentication token has expired. The user must authenticate again.")
+GONE = SnowflakeError(
+    "390111", "08001", "Session no longer exists. New login required to access the service."
+)
+OVER = SnowflakeError(
+    "390114", "08001", "Authentication token has expired. The user must authenticate again."
+)
 
 
 @dataclass

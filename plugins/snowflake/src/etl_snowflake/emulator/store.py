@@ -102,7 +102,9 @@ class Store:
             if self._holder is holder:
                 return
             if not self._condition.wait_for(lambda: self._holder is None, _PATIENCE):
-                raise SnowflakeError("000625", "57014", "Statement was aborted: the lock was held for too long")
+                raise SnowflakeError(
+                    "000625", "57014", "Statement was aborted: the lock was held for too long"
+                )
             self._holder = holder
 
     def unlock(self, holder: object) -> None:

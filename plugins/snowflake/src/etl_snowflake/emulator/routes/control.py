@@ -56,7 +56,9 @@ async def _grants(account: Account, request: web.Request, body: bytes) -> web.Re
         account.grants.holes.clear()
     for word, change in (("revoke", account.grants.revoke), ("grant", account.grants.grant)):
         for each in asked.get(word, []):
-            change(each["privilege"], each["kind"], each.get("name", "*"), each.get("role", account.names.role))
+            change(
+                each["privilege"], each["kind"], each.get("name", "*"), each.get("role", account.names.role)
+            )
     holes = [[each.privilege, each.kind, each.name, each.role] for each in account.grants.holes]
     return web.json_response({"revoked": holes})
 

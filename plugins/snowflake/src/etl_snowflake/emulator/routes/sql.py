@@ -28,6 +28,7 @@ _PARAMETERS = {
     "QUERY_RESULT_FORMAT": "arrow",
 }
 _IN_PROGRESS = "333334"
+_KEPT = 50
 
 
 def failed(code: str, state: str, message: str, query_id: str | None = None) -> dict[str, Any]:
@@ -118,13 +119,15 @@ async def _renew(account: Account, request: web.Request, body: bytes) -> web.Res
     account.journal.count(renewals=1)
     life = int(account.sessions.lifetime)
     return web.json_response(
-        ok({
-            "sessionToken": session.token,
-            "validityInSecondsST": life,
-            "masterToken": session.master,
-            "validityInSecondsMT": 14_400,
-            "sessionId": session.number,
-        })
+        ok(
+            {
+                "sessionToken": session.token,
+                "validityInSecondsST": life,
+                "masterToken": session.master,
+                "validityInSecondsMT": 14_400,
+                "sessionId": session.number,
+            }
+        )
     )
 
 
@@ -137,7 +140,24 @@ async def _query(account: Account, request: web.Request, body: bytes) -> web.Res
     session.parameters.update(asked.get("parameters") or {})
     if asked.get("asyncExec"):
         return web.json_response(_later(account, session, asked))
-    return web.json_response(await asyncio.to_thread(_run, account, session, asked))
+    return web.json_response(await _once(account, session, asked, request.query.get("requestId")))
+
+
+_ANSWERS: dict[tuple[int, str], asyncio.Future[dict[str, Any]]] = {}
+
+
+async def _once(
+    account: Account, session: Session, asked: dict[str, Any], request_id: str | None
+) -> dict[str, Any]:
+    """Run a statement; a request that a client repeats, having got no answer, gets that of the first."""
+    key = (session.number, request_id or str(uuid.uuid4()))
+    if key in _ANSWERS:
+        account.journal.count(requests_repeated=1)
+    else:
+        _ANSWERS[key] = asyncio.ensure_future(asyncio.to_thread(_run, account, session, asked))
+        if len(_ANSWERS) > _KEPT:
+            del _ANSWERS[next(iter(_ANSWERS))]
+    return await asyncio.shield(_ANSWERS[key])
 
 
 def _run(account: Account, session: Session, asked: dict[str, Any]) -> dict[str, Any]:
@@ -182,7 +202,12 @@ def _later(account: Account, session: Session, asked: dict[str, Any]) -> dict[st
 def _progress(query_id: str) -> dict[str, Any]:
     url = f"/queries/{query_id}/result"
     data = {"queryId": query_id, "getResultUrl": url, "queryAbortsAfterSecs": 300, "progressDesc": None}
-    return {"data": data, "code": _IN_PROGRESS, "message": "Asynchronous execution in progress.", "success": True}
+    return {
+        "data": data,
+        "code": _IN_PROGRESS,
+        "message": "Asynchronous execution in progress.",
+        "success": True,
+    }
 
 
 async def _result(account: Account, request: web.Request, body: bytes) -> web.Response:

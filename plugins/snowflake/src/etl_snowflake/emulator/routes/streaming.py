@@ -89,19 +89,21 @@ def _known(account: Account, request: web.Request) -> Any:
 async def _info(account: Account, request: web.Request, body: bytes) -> web.Response:
     _known(account, request)
     place = _location(account)
-    return web.json_response({
-        "rowset_stage_location": place,
-        "transient_stage_location": place,
-        "durable_stage_location": place,
-        "stage_location": place,
-        "encryption_info": {
-            "pipe_key": base64.b64encode(_PIPE_KEY).decode(),
-            "pipe_key_id": 1,
-            "diversifier": base64.b64encode(b"d" * 16).decode(),
-        },
-        "parameter_overrides": {},
-        "parameters": place["parameters"],
-    })
+    return web.json_response(
+        {
+            "rowset_stage_location": place,
+            "transient_stage_location": place,
+            "durable_stage_location": place,
+            "stage_location": place,
+            "encryption_info": {
+                "pipe_key": base64.b64encode(_PIPE_KEY).decode(),
+                "pipe_key_id": 1,
+                "diversifier": base64.b64encode(b"d" * 16).decode(),
+            },
+            "parameter_overrides": {},
+            "parameters": place["parameters"],
+        }
+    )
 
 
 def _location(account: Account) -> dict[str, Any]:
@@ -145,7 +147,9 @@ async def _open(account: Account, request: web.Request, body: bytes) -> web.Resp
     key = _key(request)
     channel = await asyncio.to_thread(account.channels.open, key, key[3], table, asked)
     account.journal.count(channels_opened=1)
-    return web.json_response({"next_continuation_token": channel.continuation, "channel_status": channel.status()})
+    return web.json_response(
+        {"next_continuation_token": channel.continuation, "channel_status": channel.status()}
+    )
 
 
 async def _drop(account: Account, request: web.Request, body: bytes) -> web.Response:

@@ -50,7 +50,11 @@ def _use_warehouse(context: Context, found: re.Match[str]) -> Result:
     name = split(found["name"])[-1]
     allowed = context.account.grants.has(context.session.role, "USAGE", "WAREHOUSE", name)
     if name not in context.account.catalog.warehouses or not allowed:
-        raise SnowflakeError("002043", "02000", "SQL compilation error:\nObject does not exist, or operation cannot be performed.")
+        raise SnowflakeError(
+            "002043",
+            "02000",
+            "SQL compilation error:\nObject does not exist, or operation cannot be performed.",
+        )
     context.session.warehouse = name
     return done()
 

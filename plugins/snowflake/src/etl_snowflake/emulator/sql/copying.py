@@ -75,11 +75,17 @@ def _copy(context: Context, found: re.Match[str]) -> Result:
 
 def _run(copy: _Copy) -> Result:
     files = _chosen(copy)
-    fresh = [each for each in files if copy.flag("FORCE") or copy.table.loaded.get(_key(copy, each)) != each.md5]
+    fresh = [
+        each for each in files if copy.flag("FORCE") or copy.table.loaded.get(_key(copy, each)) != each.md5
+    ]
     if not fresh:
         return Result([("status", TEXT)], [("Copy executed with 0 files processed.",)], kind=COPY)
     rows = copy.context.atomic(lambda: [_one(copy, each) for each in fresh], alone=False)
-    skipped = [_row(copy, each, Loaded(0, 0, "File was loaded before."), "LOAD_SKIPPED") for each in files if each not in fresh]
+    skipped = [
+        _row(copy, each, Loaded(0, 0, 0, "File was loaded before."), "LOAD_SKIPPED")
+        for each in files
+        if each not in fresh
+    ]
     _remember(copy, fresh, rows)
     counts = copy.context.account.journal
     counts.count(copies=1, files_copied=len(fresh), rows_copied=sum(row[3] for row in rows))
@@ -99,7 +105,9 @@ def _remember(copy: _Copy, files: list[StagedFile], rows: list[tuple[Any, ...]])
         if row[1] != "LOAD_FAILED":
             key, loaded = _key(copy, file), copy.table.loaded
             loaded[key] = file.md5
-            copy.context.account.transactions.on_rollback(copy.context.session, lambda key=key: loaded.pop(key, None))
+            copy.context.account.transactions.on_rollback(
+                copy.context.session, lambda key=key: loaded.pop(key, None)
+            )
     copy.context.account.store.save()
 
 
@@ -125,13 +133,17 @@ def _one(copy: _Copy, file: StagedFile) -> tuple[Any, ...]:
     path = copy.context.account.files.path(_key(copy, file))
     source = "read_parquet('" + str(path).replace("'", "''") + "')"
     kinds = _kinds(copy.context.cursor, source, path)
-    values = transformed(copy.context, copy.table, copy.columns, copy.select, kinds, file.key) if copy.select else (
-        _matched(copy, kinds)
+    values = (
+        transformed(copy.context, copy.table, copy.columns, copy.select, kinds, file.key)
+        if copy.select
+        else (_matched(copy, kinds))
     )
     strict = copy.on_error in {"ABORT_STATEMENT", "SKIP_FILE"}
     loaded = load(copy.context.cursor, copy.table, source, values, all_or_nothing=strict)
     if loaded.errors and copy.on_error == "ABORT_STATEMENT":
-        raise SnowflakeError("100038", "22018", f"{loaded.message}\n  File '{file.key}', line {loaded.position}")
+        raise SnowflakeError(
+            "100038", "22018", f"{loaded.message}\n  File '{file.key}', line {loaded.position}"
+        )
     status = "LOADED" if not loaded.errors else ("LOAD_FAILED" if strict else "PARTIALLY_LOADED")
     return _row(copy, file, loaded, status)
 
@@ -175,7 +187,7 @@ def plain(name: str, kind: str, *, binary_as_text: bool) -> Value:
     """Take a file's column as it is; without BINARY_AS_TEXT = FALSE, bytes are read as text."""
     spelled = '"' + name.replace('"', '""') + '"'
     if kind == "BLOB" and binary_as_text:
-        return Value(f"TRY(decode({spelled}))", "VARCHAR")
+        return Value(f"TRY(decode({spelled}))", "VARCHAR", present=spelled)
     return Value(spelled, kind)
 
 

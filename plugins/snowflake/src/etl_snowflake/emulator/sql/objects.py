@@ -13,7 +13,9 @@ from etl_snowflake.emulator.results import Result, done
 from etl_snowflake.emulator.sql.context import NAME, Context, options, statement
 
 
-@statement(rf"CREATE (?P<replace>OR REPLACE )?(?:TRANSIENT )?DATABASE (?P<exists>IF NOT EXISTS )?(?P<name>{NAME})(?P<rest>.*)")
+@statement(
+    rf"CREATE (?P<replace>OR REPLACE )?(?:TRANSIENT )?DATABASE (?P<exists>IF NOT EXISTS )?(?P<name>{NAME})(?P<rest>.*)"
+)
 def _create_database(context: Context, found: re.Match[str]) -> Result:
     name = split(found["name"])[-1]
     context.require("CREATE DATABASE", "ACCOUNT")
@@ -26,7 +28,9 @@ def _create_database(context: Context, found: re.Match[str]) -> Result:
     return done(f"Database {shown(name)} successfully created.")
 
 
-@statement(rf"CREATE (?P<replace>OR REPLACE )?(?:TRANSIENT )?SCHEMA (?P<exists>IF NOT EXISTS )?(?P<name>{NAME})(?P<rest>.*)")
+@statement(
+    rf"CREATE (?P<replace>OR REPLACE )?(?:TRANSIENT )?SCHEMA (?P<exists>IF NOT EXISTS )?(?P<name>{NAME})(?P<rest>.*)"
+)
 def _create_schema(context: Context, found: re.Match[str]) -> Result:
     database, name = context.schema_path(found["name"])
     schemas = context.account.catalog.schemas(database)
@@ -99,7 +103,9 @@ def _drop_stage(context: Context, found: re.Match[str]) -> Result:
     return done(f"{shown(name)} successfully dropped.")
 
 
-@statement(rf"CREATE (?:OR REPLACE )?(?:TEMPORARY |TEMP )?FILE FORMAT (?:IF NOT EXISTS )?(?P<name>{NAME})(?P<rest>.*)")
+@statement(
+    rf"CREATE (?:OR REPLACE )?(?:TEMPORARY |TEMP )?FILE FORMAT (?:IF NOT EXISTS )?(?P<name>{NAME})(?P<rest>.*)"
+)
 def _create_format(context: Context, found: re.Match[str]) -> Result:
     if options(found["rest"]).get("TYPE", "").upper() != "PARQUET":
         raise syntax("only Parquet is emulated")
@@ -127,7 +133,9 @@ def _grant(context: Context, found: re.Match[str]) -> Result:
     if context.session.role != ADMIN:
         raise forbidden(found["kind"], found["name"] or "account")
     kind, role = found["kind"].upper(), split(found["role"])[-1]
-    change = context.account.grants.grant if found["word"].upper() == "GRANT" else context.account.grants.revoke
+    change = (
+        context.account.grants.grant if found["word"].upper() == "GRANT" else context.account.grants.revoke
+    )
     for privilege in found["privileges"].split(","):
         change(" ".join(privilege.split()), kind, _granted(context, kind, found["name"]), role)
     return done()

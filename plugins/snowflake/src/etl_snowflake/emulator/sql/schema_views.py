@@ -16,41 +16,47 @@ from etl_snowflake.emulator.sql.context import Context
 _INFORMATION = "INFORMATION_SCHEMA"
 _WORDS = {"FIXED": "NUMBER", "REAL": "FLOAT"}
 _TEXT, _WHOLE, _TIME = pa.string(), pa.int64(), pa.timestamp("us", tz="UTC")
-_TABLES = pa.schema([
-    ("TABLE_CATALOG", _TEXT),
-    ("TABLE_SCHEMA", _TEXT),
-    ("TABLE_NAME", _TEXT),
-    ("TABLE_OWNER", _TEXT),
-    ("TABLE_TYPE", _TEXT),
-    ("IS_TRANSIENT", _TEXT),
-    ("ROW_COUNT", _WHOLE),
-    ("BYTES", _WHOLE),
-    ("CREATED", _TIME),
-    ("COMMENT", _TEXT),
-])
-_COLUMNS = pa.schema([
-    ("TABLE_CATALOG", _TEXT),
-    ("TABLE_SCHEMA", _TEXT),
-    ("TABLE_NAME", _TEXT),
-    ("COLUMN_NAME", _TEXT),
-    ("ORDINAL_POSITION", _WHOLE),
-    ("COLUMN_DEFAULT", _TEXT),
-    ("IS_NULLABLE", _TEXT),
-    ("DATA_TYPE", _TEXT),
-    ("CHARACTER_MAXIMUM_LENGTH", _WHOLE),
-    ("CHARACTER_OCTET_LENGTH", _WHOLE),
-    ("NUMERIC_PRECISION", _WHOLE),
-    ("NUMERIC_PRECISION_RADIX", _WHOLE),
-    ("NUMERIC_SCALE", _WHOLE),
-    ("DATETIME_PRECISION", _WHOLE),
-    ("COMMENT", _TEXT),
-])
-_SCHEMATA = pa.schema([
-    ("CATALOG_NAME", _TEXT),
-    ("SCHEMA_NAME", _TEXT),
-    ("SCHEMA_OWNER", _TEXT),
-    ("CREATED", _TIME),
-])
+_TABLES = pa.schema(
+    [
+        ("TABLE_CATALOG", _TEXT),
+        ("TABLE_SCHEMA", _TEXT),
+        ("TABLE_NAME", _TEXT),
+        ("TABLE_OWNER", _TEXT),
+        ("TABLE_TYPE", _TEXT),
+        ("IS_TRANSIENT", _TEXT),
+        ("ROW_COUNT", _WHOLE),
+        ("BYTES", _WHOLE),
+        ("CREATED", _TIME),
+        ("COMMENT", _TEXT),
+    ]
+)
+_COLUMNS = pa.schema(
+    [
+        ("TABLE_CATALOG", _TEXT),
+        ("TABLE_SCHEMA", _TEXT),
+        ("TABLE_NAME", _TEXT),
+        ("COLUMN_NAME", _TEXT),
+        ("ORDINAL_POSITION", _WHOLE),
+        ("COLUMN_DEFAULT", _TEXT),
+        ("IS_NULLABLE", _TEXT),
+        ("DATA_TYPE", _TEXT),
+        ("CHARACTER_MAXIMUM_LENGTH", _WHOLE),
+        ("CHARACTER_OCTET_LENGTH", _WHOLE),
+        ("NUMERIC_PRECISION", _WHOLE),
+        ("NUMERIC_PRECISION_RADIX", _WHOLE),
+        ("NUMERIC_SCALE", _WHOLE),
+        ("DATETIME_PRECISION", _WHOLE),
+        ("COMMENT", _TEXT),
+    ]
+)
+_SCHEMATA = pa.schema(
+    [
+        ("CATALOG_NAME", _TEXT),
+        ("SCHEMA_NAME", _TEXT),
+        ("SCHEMA_OWNER", _TEXT),
+        ("CREATED", _TIME),
+    ]
+)
 
 
 def wanted(context: Context, parts: list[str]) -> tuple[str, str] | None:
@@ -67,7 +73,11 @@ def wanted(context: Context, parts: list[str]) -> tuple[str, str] | None:
 
 def place_of(context: Context, database: str, view: str) -> tuple[str, str]:
     """Fill a temporary table with what the view shows now, and say where it is."""
-    makers = {"TABLES": (_TABLES, _tables), "COLUMNS": (_COLUMNS, _columns), "SCHEMATA": (_SCHEMATA, _schemata)}
+    makers = {
+        "TABLES": (_TABLES, _tables),
+        "COLUMNS": (_COLUMNS, _columns),
+        "SCHEMATA": (_SCHEMATA, _schemata),
+    }
     if view not in makers:
         raise missing("Object", database, _INFORMATION, view)
     schema, rows = makers[view]

@@ -35,7 +35,10 @@ def _schemas(context: Context, found: re.Match[str]) -> Iterator[tuple[str, str,
     if found["account"]:
         wanted = (None, None)
     elif (found["kind"] or "").upper() == "DATABASE":
-        wanted = (context.path(f"{found['where']}.X.X")[0] if found["where"] else context.session.database, None)
+        wanted = (
+            context.path(f"{found['where']}.X.X")[0] if found["where"] else context.session.database,
+            None,
+        )
     elif found["where"] or found["plain"]:
         wanted = context.schema_path(found["where"] or found["plain"])
         grants.visible(role, *wanted)
@@ -54,7 +57,11 @@ def _tables(context: Context, found: re.Match[str]) -> Result:
     rows: list[tuple[Any, ...]] = []
     for database, name, schema in _schemas(context, found):
         for table in list(schema.tables.values()):
-            if not _liked(found, table.name) or table.view or table.session not in {0, context.session.number}:
+            if (
+                not _liked(found, table.name)
+                or table.view
+                or table.session not in {0, context.session.number}
+            ):
                 continue
             count = context.cursor.one(f"SELECT count(*) FROM {table.sql}")
             kind = "TEMPORARY" if table.session else "TABLE"
@@ -74,7 +81,18 @@ def _tables(context: Context, found: re.Match[str]) -> Result:
 def _columns(context: Context, found: re.Match[str]) -> Result:
     table = context.table(found["where"] or found["plain"])
     rows = [
-        (table.name, table.schema, each.name, each.type.sql(), "true" if each.nullable else "false", each.default or "", "COLUMN", "", "", table.database)
+        (
+            table.name,
+            table.schema,
+            each.name,
+            each.type.sql(),
+            "true" if each.nullable else "false",
+            each.default or "",
+            "COLUMN",
+            "",
+            "",
+            table.database,
+        )
         for each in table.columns
         if _liked(found, each.name)
     ]
@@ -121,7 +139,14 @@ def _warehouses(context: Context, found: re.Match[str]) -> Result:
 @statement(rf"SHOW STAGES{_LIKE}{_IN}{_REST}")
 def _stages(context: Context, found: re.Match[str]) -> Result:
     rows = [
-        (_moment(stage.created), stage.name, database, name, "", "INTERNAL TEMPORARY" if stage.session else "INTERNAL")
+        (
+            _moment(stage.created),
+            stage.name,
+            database,
+            name,
+            "",
+            "INTERNAL TEMPORARY" if stage.session else "INTERNAL",
+        )
         for database, name, schema in _schemas(context, found)
         for stage in list(schema.stages.values())
         if _liked(found, stage.name)
@@ -144,7 +169,9 @@ def _tasks(context: Context, found: re.Match[str]) -> Result:
     return listing(texts(*names.split()), rows)
 
 
-@statement(rf"SHOW GRANTS(?: TO ROLE (?P<role>{NAME})| TO USER (?P<user>{NAME})| ON (?P<kind>\w+)(?: (?P<name>{NAME}))?)?")
+@statement(
+    rf"SHOW GRANTS(?: TO ROLE (?P<role>{NAME})| TO USER (?P<user>{NAME})| ON (?P<kind>\w+)(?: (?P<name>{NAME}))?)?"
+)
 def _grants(context: Context, found: re.Match[str]) -> Result:
     if found["user"]:
         name = found["user"].upper().strip('"')
@@ -173,5 +200,9 @@ def _dotted(context: Context, kind: str, name: str) -> str:
 
 @statement(rf"SHOW PARAMETERS{_LIKE}(?: IN .*)?")
 def _parameters(context: Context, found: re.Match[str]) -> Result:
-    rows = [(name, str(value), "", "SESSION") for name, value in context.session.parameters.items() if _liked(found, name)]
+    rows = [
+        (name, str(value), "", "SESSION")
+        for name, value in context.session.parameters.items()
+        if _liked(found, name)
+    ]
     return listing(texts("key", "value", "default", "level"), rows)

@@ -38,7 +38,9 @@ def _create(context: Context, tree: exp.Create, path: tuple[str, str, str], sess
             return done(f"{shown(path[2])} already exists, statement succeeded.")
         if not tree.args.get("replace"):
             raise present(*path)
-    table = Table(*path, [], catalog.number(), session, evolves="ENABLE_SCHEMA_EVOLUTION" in context.text.upper())
+    table = Table(
+        *path, [], catalog.number(), session, evolves="ENABLE_SCHEMA_EVOLUTION" in context.text.upper()
+    )
     source = _source(context, tree, table)
     if old is not None and old.session == session:
         drop(context, old)
@@ -77,14 +79,18 @@ def definition(columns: list[Column]) -> str:
 
 def _column_sql(column: Column) -> str:
     default = f" DEFAULT {column.default}" if column.default is not None else ""
-    return f"{duck(physical(column.name))} {column.type.duck()}{'' if column.nullable else ' NOT NULL'}{default}"
+    return (
+        f"{duck(physical(column.name))} {column.type.duck()}{'' if column.nullable else ' NOT NULL'}{default}"
+    )
 
 
 def _columns(tree: exp.Create) -> list[Column]:
     if not isinstance(tree.this, exp.Schema):
         raise syntax("syntax error: a table needs columns")
     columns = [read_column(each) for each in tree.this.expressions if isinstance(each, exp.ColumnDef)]
-    keys = {name_of(part) for each in tree.this.find_all(exp.PrimaryKey) for part in each.find_all(exp.Identifier)}
+    keys = {
+        name_of(part) for each in tree.this.find_all(exp.PrimaryKey) for part in each.find_all(exp.Identifier)
+    }
     names = [column.name for column in columns]
     if len(set(names)) < len(names):
         raise SnowflakeError("002025", "42S21", "SQL compilation error:\nduplicate column name")
@@ -168,7 +174,10 @@ def _describe(context: Context, found: re.Match[str]) -> Result:
         + ("Y" if each.key else "N", "N", None, None, None, None)
         for each in table.columns
     ]
-    return listing({name.replace("_", " ") if "key" in name else name: kind for name, kind in texts(*names).items()}, rows)
+    return listing(
+        {name.replace("_", " ") if "key" in name else name: kind for name, kind in texts(*names).items()},
+        rows,
+    )
 
 
 def column_of(table: Table, name: str) -> Column:

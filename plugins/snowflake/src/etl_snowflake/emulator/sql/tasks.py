@@ -13,7 +13,9 @@ from etl_snowflake.emulator.sql.context import NAME, Context, options, statement
 _SCHEDULE = re.compile(r"(\d+)\s*(?:M|MINUTES?|SECONDS?|S|HOURS?|H)\Z|USING CRON .+", re.IGNORECASE)
 
 
-@statement(rf"CREATE (?P<replace>OR REPLACE )?TASK (?P<exists>IF NOT EXISTS )?(?P<name>{NAME})(?P<rest>.*?)\bAS (?P<body>.+)")
+@statement(
+    rf"CREATE (?P<replace>OR REPLACE )?TASK (?P<exists>IF NOT EXISTS )?(?P<name>{NAME})(?P<rest>.*?)\bAS (?P<body>.+)"
+)
 def _create(context: Context, found: re.Match[str]) -> Result:
     database, schema, name = path = context.path(found["name"])
     tasks = context.account.catalog.schema(database, schema).tasks

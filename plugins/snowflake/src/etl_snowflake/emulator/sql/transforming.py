@@ -26,7 +26,9 @@ def transformed(
     """Give the source of each column, out of the SELECT's expressions in their order."""
     text = re.sub(rf"FROM\s+{STAGE}", "FROM STAGED", select, flags=re.IGNORECASE)
     tree = sqlglot.parse_one(text, read="snowflake")
-    if not isinstance(tree, exp.Select) or any(tree.args.get(each) for each in ("where", "group", "joins", "order")):
+    if not isinstance(tree, exp.Select) or any(
+        tree.args.get(each) for each in ("where", "group", "joins", "order")
+    ):
         raise syntax("a COPY's SELECT may do nothing but choose and convert columns")
     names = columns or [column.name for column in table.columns]
     if len(tree.expressions) != len(names):
@@ -67,7 +69,13 @@ def _replace(node: exp.Expression, kinds: dict[str, str], file: str) -> None:
             found = exp.column(key, quoted=True) if key in kinds else exp.Null()
             rest = [part for part in node.expression.expressions if isinstance(part, exp.JSONPathKey)][1:]
             for part in rest:
-                found = exp.Anonymous(this="SF_GET", expressions=[exp.Anonymous(this="to_json", expressions=[found]), exp.Literal.string(str(part.this))])
+                found = exp.Anonymous(
+                    this="SF_GET",
+                    expressions=[
+                        exp.Anonymous(this="to_json", expressions=[found]),
+                        exp.Literal.string(str(part.this)),
+                    ],
+                )
             node.replace(found)
         case exp.Column() if node.name.upper() == "METADATA$FILENAME":
             node.replace(exp.Literal.string(file))
