@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,9 +10,10 @@ from typing import Any
 
 import pytest
 import snowflake.connector
+from snowflake.ingest.streaming import StreamingIngestClient
+
 from etl_snowflake.emulator import Emulator
 from etl_snowflake.emulator.launch import wait_until
-from snowflake.ingest.streaming import StreamingIngestClient
 
 QUIET = {"commit_delay": 0.1, "commits": True, "on_reopen": "discard", "flush_kb": 1024, "reject": []}
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from etl_snowflake.emulator import Emulator
 from snowflake.connector.errors import ProgrammingError
+
+from etl_snowflake.emulator import Emulator
 
 Query = Callable[..., list[Any]]
 Write = Callable[..., Path]
@@ -80,8 +81,8 @@ def test_a_put_leaves_a_file_that_is_there(query: Query, staged: Callable[..., N
 
 def test_exact_types_survive(query: Query, staged: Callable[..., None]) -> None:
     query(
-        "CREATE TABLE types (n NUMBER(38,0), d NUMBER(38,9), f FLOAT, s VARCHAR, b BOOLEAN, bin BINARY, dt DATE, "
-        "t TIME, ntz TIMESTAMP_NTZ(6), tz TIMESTAMP_TZ, v VARIANT, a ARRAY, o OBJECT)"
+        "CREATE TABLE types (n NUMBER(38,0), d NUMBER(38,9), f FLOAT, s VARCHAR, b BOOLEAN, bin BINARY, "
+        "dt DATE, t TIME, ntz TIMESTAMP_NTZ(6), tz TIMESTAMP_TZ, v VARIANT, a ARRAY, o OBJECT)"
     )
     moment = dt.datetime(1824, 1, 2, 3, 4, 5, 6)  # noqa: DTZ001
     arrays = {
@@ -124,7 +125,8 @@ def test_a_select_converts(query: Query, staged: Callable[..., None]) -> None:
     query('CREATE TABLE c (id INT, "low er" VARIANT, file VARCHAR, part VARCHAR)')
     staged(pa.table({"id": pa.array([1]), "low er": ['{"a": [1]}'], "part": [{"x": {"y": "deep"}}]}))
     query(
-        'COPY INTO c (id, "low er", file, part) FROM (SELECT $1:id::NUMBER(38,0), PARSE_JSON($1:"low er"::VARCHAR), '
+        'COPY INTO c (id, "low er", file, part) FROM (SELECT $1:id::NUMBER(38,0), '
+        'PARSE_JSON($1:"low er"::VARCHAR), '
         f"METADATA$FILENAME, $1:part.x.y::VARCHAR FROM @stg/load/) {_PARQUET}"
     )
     assert query("SELECT * FROM c") == [(1, '{"a": [1]}', "load/part.parquet", "deep")]

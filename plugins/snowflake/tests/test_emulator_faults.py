@@ -7,10 +7,11 @@ from urllib.error import HTTPError
 
 import pyarrow as pa
 import pytest
-from etl_snowflake.emulator import Emulator
-from etl_snowflake.emulator.launch import wait_until
 from snowflake.connector.errors import DatabaseError
 from snowflake.ingest.streaming import StreamingIngestClient, StreamingIngestError
+
+from etl_snowflake.emulator import Emulator
+from etl_snowflake.emulator.launch import wait_until
 
 Query = Callable[..., list[Any]]
 Stream = Callable[..., StreamingIngestClient]

@@ -13,9 +13,10 @@ import pytest
 import snowflake.connector
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from snowflake.connector.errors import DatabaseError
+
 from etl_snowflake.emulator import Emulator
 from etl_snowflake.emulator.auth import fingerprint, public_key
-from snowflake.connector.errors import DatabaseError
 
 
 def login(emulator: Emulator, **changed: Any) -> dict[str, Any]:

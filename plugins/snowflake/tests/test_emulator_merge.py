@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from etl_snowflake.emulator import Emulator
 from snowflake.connector.errors import ProgrammingError
+
+from etl_snowflake.emulator import Emulator
 
 Query = Callable[..., list[Any]]
 
@@ -77,7 +78,8 @@ def test_two_rows_for_one_are_refused(query: Query) -> None:
     query("INSERT INTO landing (id, name) VALUES (1, 'a'), (1, 'b')")
     with pytest.raises(ProgrammingError) as caught:
         query(
-            "MERGE INTO orders USING landing ON orders.id = landing.id WHEN MATCHED THEN UPDATE SET name = landing.name"
+            "MERGE INTO orders USING landing ON orders.id = landing.id "
+            "WHEN MATCHED THEN UPDATE SET name = landing.name"
         )
     assert caught.value.errno == 100090
     assert query("SELECT DISTINCT name FROM orders") == [("old",)]
@@ -111,7 +113,8 @@ def test_names_in_quotes_and_reserved_words(query: Query) -> None:
     query('CREATE TABLE "Order" ("select" INT, "größe" VARCHAR)')
     query("INSERT INTO \"Order\" VALUES (1, 'a')")
     query(
-        'MERGE INTO "Order" AS t USING (SELECT 1 AS "select", \'b\' AS "größe") AS s ON t."select" = s."select" '
+        'MERGE INTO "Order" AS t USING (SELECT 1 AS "select", \'b\' AS "größe") AS s '
+        'ON t."select" = s."select" '
         'WHEN MATCHED THEN UPDATE SET "größe" = s."größe"'
     )
     assert query('SELECT * FROM "Order"') == [(1, "b")]

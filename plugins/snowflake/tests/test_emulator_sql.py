@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from etl_snowflake.emulator import Emulator
 from snowflake.connector.errors import DatabaseError, IntegrityError, ProgrammingError
+
+from etl_snowflake.emulator import Emulator
 
 Query = Callable[..., list[Any]]
 Connect = Callable[..., Any]
@@ -114,7 +115,8 @@ def test_two_schemas_that_differ_by_case_alone(query: Query, schema: str) -> Non
 
 def test_ddl_round_trip(query: Query) -> None:
     query(
-        "CREATE TABLE t (a NUMBER(5,2) NOT NULL, b VARCHAR(3), PRIMARY KEY (a)) ENABLE_SCHEMA_EVOLUTION = TRUE"
+        "CREATE TABLE t (a NUMBER(5,2) NOT NULL, b VARCHAR(3), PRIMARY KEY (a)) "
+        "ENABLE_SCHEMA_EVOLUTION = TRUE"
     )
     query("CREATE TABLE IF NOT EXISTS t (z INT)")
     query("ALTER TABLE t ADD COLUMN IF NOT EXISTS c TIMESTAMP_TZ(6), d BINARY")
@@ -129,7 +131,7 @@ def test_ddl_round_trip(query: Query) -> None:
         ("C", "TIMESTAMP_TZ(6)", "COLUMN", "Y"),
         ("Dd", "BINARY(8388608)", "COLUMN", "Y"),
     ]
-    assert [row[2:4] for row in query("SHOW COLUMNS IN TABLE t")][0] == ("A", "NUMBER(9,2)")
+    assert query("SHOW COLUMNS IN TABLE t")[0][2:4] == ("A", "NUMBER(9,2)")
 
 
 def test_tables_are_renamed_swapped_copied_and_emptied(query: Query) -> None:

@@ -6,9 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from snowflake.ingest.streaming import StreamingIngestClient, StreamingIngestError
+
 from etl_snowflake.emulator import Emulator
 from etl_snowflake.emulator.launch import wait_until
-from snowflake.ingest.streaming import StreamingIngestClient, StreamingIngestError
 
 Query = Callable[..., list[Any]]
 Stream = Callable[..., StreamingIngestClient]
@@ -25,8 +26,8 @@ def test_rows_of_all_types_land(
     query: Query, stream: Stream, emulator: Emulator, committed: Committed
 ) -> None:
     query(
-        "CREATE TABLE types (n NUMBER(38,0), d NUMBER(10,2), f FLOAT, s VARCHAR, b BOOLEAN, bin BINARY, dt DATE, "
-        "ntz TIMESTAMP_NTZ, tz TIMESTAMP_TZ, v VARIANT, a ARRAY, o OBJECT)"
+        "CREATE TABLE types (n NUMBER(38,0), d NUMBER(10,2), f FLOAT, s VARCHAR, b BOOLEAN, bin BINARY, "
+        "dt DATE, ntz TIMESTAMP_NTZ, tz TIMESTAMP_TZ, v VARIANT, a ARRAY, o OBJECT)"
     )
     channel, status = stream("TYPES").open_channel("types-1")
     assert status.latest_committed_offset_token is None
@@ -212,7 +213,7 @@ def test_streamed_rows_are_merged_by_the_drivers_sql(
 def test_an_open_transaction_sees_what_is_streamed_meanwhile(
     query: Query, stream: Stream, emulator: Emulator, land: str, end: str, committed: Committed
 ) -> None:
-    """A DELETE without a mark takes rows that no MERGE of its transaction has seen: so it is with Snowflake."""
+    """A DELETE without a mark takes rows that no MERGE of its transaction saw, as with Snowflake."""
     channel, _ = stream(land).open_channel("meanwhile")
     query("BEGIN")
     assert query("SELECT count(*) FROM land") == [(0,)]

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from snowflake.connector.errors import ProgrammingError
+
 from etl_snowflake.emulator import Emulator
 from etl_snowflake.emulator.launch import wait_until
-from snowflake.connector.errors import ProgrammingError
 
 Query = Callable[..., list[Any]]
 _BODY = "INSERT INTO t SELECT 'it''s', CURRENT_ROLE(), COUNT(*) FROM t"

@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from etl_snowflake.emulator.faults import Switches
 from etl_snowflake.emulator.server import listen, serve
 from etl_snowflake.emulator.tls import server_context, write_authority
 
+# Statements that wait for a transaction hold a thread each; its COMMIT needs one, too.
+_THREADS = 64
 _EXAMPLE = """\
 The emulator serves {url} (Ctrl-C ends it).
 
@@ -78,6 +81,7 @@ async def _serve(account: Account, directory: Path, port: int, *, as_json: bool)
     authority = write_authority(directory)
     listener = listen(port)
     account.address = f"127.0.0.1:{listener.getsockname()[1]}"
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +37,7 @@ class Account:
 
     def __init__(self, directory: Path, names: Names, switches: Switches, *, keep: bool) -> None:
         self.names = names
-        self.name = names.account
+        self.name: str = names.account
         self.address = ""
         self.store = Store(directory / "account.duckdb" if keep else None)
         self.files = Files(directory / "files")
@@ -51,7 +50,7 @@ class Account:
         self.owner = User(names.user, [names.role, ADMIN])
         self.owner.keys[0] = new_key(directory / "key.pem").public_key()
         self.door.users[names.user] = self.owner
-        self.transactions = Transactions(self.store)
+        self.transactions = Transactions(self.store, switches)
         self.channels = Channels(self)
         self.scheduler = Scheduler(self)
         self._found()
@@ -126,6 +125,3 @@ def folded(text: str | None) -> str | None:
         return None
     found = re.fullmatch(r'"((?:[^"]|"")*)"', text)
     return found[1].replace('""', '"') if found else text.upper()
-
-
-Work = Callable[[], None]

@@ -1,8 +1,9 @@
 """Channels of Snowpipe Streaming: what is accepted, what is committed, and who may still append.
 
-Accepted is not committed: rows wait for `commit_delay` and are then written to the store in the order in which
-the channel accepted them, with their offset token. Opening a channel again takes it over: the sequencer grows,
-the tokens of whoever had it before are stale, and what was accepted but not committed is dropped (`on_reopen`).
+Accepted is not committed: rows wait for `commit_delay` and are then written to the store in the order in
+which the channel accepted them, with their offset token. Opening a channel again takes it over: the sequencer
+grows, the tokens of whoever had it before are stale, and what was accepted but not committed is dropped
+(`on_reopen`).
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from etl_snowflake.emulator.cursors import Cursor
-
 from etl_snowflake.emulator.catalog import Table
+from etl_snowflake.emulator.cursors import Cursor
 from etl_snowflake.emulator.errors import ApiError, SnowflakeError
 from etl_snowflake.emulator.lines import load_lines
 from etl_snowflake.emulator.loading import Loaded
@@ -178,7 +178,7 @@ class Channels:
     def take_over(self, name: str, *, turn: bool = False) -> int:
         """Open channels of a name as another client would (or only spoil their continuation token)."""
         with self._changed:
-            found = [each for each in self._channels.values() if each.name == name or name == "*"]
+            found = [each for each in self._channels.values() if name in {each.name, "*"}]
             for channel in found:
                 if turn:
                     channel.turn += 1000

@@ -65,14 +65,45 @@ def too_long(length: int) -> SnowflakeError:
     return SnowflakeError("002077", "42601", text)
 
 
-NO_WAREHOUSE = SnowflakeError(
-    "000606",
-    "57P03",
-    "No active warehouse selected in the current session.  Select an active warehouse with the 'use warehouse' command.",
-)
-NO_SCHEMA = SnowflakeError(
-    "090106",
-    "22000",
-    "Cannot perform operation. This session does not have a current schema. Call 'USE SCHEMA', or use a qualified name.",
-)
-NONDETERMINISTIC = SnowflakeError("100090", "42P18", "Duplicate row detected during DML action")
+def no_warehouse() -> SnowflakeError:
+    """The session has no warehouse that it may use."""
+    text = "No active warehouse selected in the current session."
+    return SnowflakeError("000606", "57P03", text)
+
+
+def no_schema() -> SnowflakeError:
+    """A name is not qualified, and the session has no schema."""
+    text = "Cannot perform operation. This session does not have a current schema."
+    return SnowflakeError("090106", "22000", text)
+
+
+def nondeterministic() -> SnowflakeError:
+    """Two source rows of a MERGE are for one target row."""
+    return SnowflakeError("100090", "42P18", "Duplicate row detected during DML action")
+
+
+def locked() -> SnowflakeError:
+    """Another transaction has the lock, and keeps it."""
+    return SnowflakeError("000625", "57014", "Statement was aborted: its lock was held for too long")
+
+
+def session_expired() -> SnowflakeError:
+    """The session's token has to be renewed."""
+    return SnowflakeError("390112", "08001", "Your session has expired. Please login again.")
+
+
+def session_gone() -> SnowflakeError:
+    """There is no such session."""
+    text = "Session no longer exists. New login required to access the service."
+    return SnowflakeError("390111", "08001", text)
+
+
+def login_needed() -> SnowflakeError:
+    """The master token is not good any more."""
+    text = "Authentication token has expired. The user must authenticate again."
+    return SnowflakeError("390114", "08001", text)
+
+
+def unauthorized() -> ApiError:
+    """A streaming request's token is not good."""
+    return ApiError(401, "ERR_UNAUTHORIZED", "The token is invalid or has expired.")

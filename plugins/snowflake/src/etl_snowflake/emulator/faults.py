@@ -13,12 +13,14 @@ from typing import Any
 class Fault:
     """What happens to the next requests of one route.
 
-    `route`: login, token-request, sql, result, logout, heartbeat, put, hostname, token, pipe-info, open, drop,
-    status, rows, filebuffer, blob, telemetry. `match`: a regular expression that the path (of `sql`: the
-    statement) has to hold. `times`: how often; `after`: how many matching requests are left alone before.
+    `route`: login, token-request, sql, result, logout, heartbeat, put, head, hostname, token, pipe-info,
+    open, drop, status, rows, filebuffer, blob, telemetry. `match`: a regular expression that the path (of
+    `sql`: the statement) has to hold. `times`: how often; `after`: how many matching requests are left alone
+    before.
+
     One of: `status` (with `body`, `headers`) is answered in its place; `error` (`sql` only: code, state,
-    message) fails the statement; `cut` = "before" or "after" closes the connection without an answer, the work
-    not done or done; `delay` waits that many seconds first, and the request is served then.
+    message) fails the statement; `cut` = "before" or "after" closes the connection without an answer, the
+    work not done or done; `delay` waits that many seconds first, and the request is served then.
     """
 
     route: str
@@ -54,13 +56,25 @@ class Reject:
 
 @dataclass
 class Switches:
-    """How the service behaves until told otherwise."""
+    """How the service behaves until told otherwise.
+
+    `commit_delay`: seconds from accepting streamed rows to committing them.
+    `commits`: whether any are committed at all.
+    `on_reopen`: what happens to rows that are not committed when their channel is opened again: "discard",
+    "refuse" the open with 409, or "commit" them first.
+    `task_minute`: how many seconds a minute of a task's schedule takes.
+    `flush_kb`: from which size on clients upload files.
+    `transaction_idle`: after how many seconds without a statement a transaction that others wait for is
+    rolled back.
+    `reject`: streamed rows to drop.
+    """
 
     commit_delay: float = 0.3
     commits: bool = True
     on_reopen: str = "discard"
     task_minute: float = 60.0
     flush_kb: int = 1024
+    transaction_idle: float = 10.0
     reject: list[Reject] = field(default_factory=list)
 
 

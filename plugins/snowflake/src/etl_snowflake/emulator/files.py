@@ -49,7 +49,7 @@ class Files:
         path = self._path(key)
         return path.read_bytes() if path.is_file() else None
 
-    def list(self, prefix: str, start: str = "") -> Iterator[StagedFile]:
+    def below(self, prefix: str, start: str = "") -> Iterator[StagedFile]:
         """Give the files of a prefix whose path begins with a text, in order."""
         root = self._path(prefix)
         for path in sorted(each for each in root.rglob("*") if each.is_file()) if root.is_dir() else ():
@@ -59,8 +59,8 @@ class Files:
                 yield StagedFile(key, state.st_size, state.st_mtime, _md5(path.read_bytes()))
 
     def remove(self, prefix: str, start: str) -> list[str]:
-        """Remove files as `list` finds them, and give their paths."""
-        removed = [each.key for each in self.list(prefix, start)]
+        """Remove files as `below` finds them, and give their paths."""
+        removed = [each.key for each in self.below(prefix, start)]
         for key in removed:
             self._path(f"{prefix}/{key}").unlink(missing_ok=True)
         return removed

@@ -62,8 +62,8 @@ class Emulator:
             if not line:
                 raise RuntimeError("the emulator did not start; see emulator.log")
             facts = json.loads(line)
-            paths = {name: Path(facts.pop(name)) for name in ("authority", "key")}
-            yield cls(**facts, **paths, pid=process.pid)
+            facts |= {name: Path(facts[name]) for name in ("authority", "key")}
+            yield cls(**facts, pid=process.pid)
         finally:
             _end(process)
 

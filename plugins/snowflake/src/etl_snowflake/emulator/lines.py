@@ -7,14 +7,12 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-import duckdb
-
-from etl_snowflake.emulator.cursors import Cursor
 import pyarrow as pa
 import zstandard
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from etl_snowflake.emulator.catalog import Table
+from etl_snowflake.emulator.cursors import Cursor
 from etl_snowflake.emulator.faults import Reject
 from etl_snowflake.emulator.loading import Loaded, Value, load
 

@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import duckdb
-
-from etl_snowflake.emulator.cursors import Cursor
-
 from etl_snowflake.emulator.catalog import Column, Table
+from etl_snowflake.emulator.cursors import Cursor
 from etl_snowflake.emulator.names import duck, physical
 from etl_snowflake.emulator.types import SnowType
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """How many rows there were, how many became rows of the table, and what was wrong with the first other."""
+    """How many rows there were, how many the table got, and what was wrong with the first other."""
 
     parsed: int
     loaded: int
@@ -30,7 +27,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Value:
-    """Where a column's values come from: an expression over the source, its type, and how bytes are written.
+    """Where a column's values come from: an expression over the source, its type, how bytes are written.
 
     `present` is what tells a NULL from a value that the expression cannot give.
     """

@@ -1,4 +1,4 @@
-"""Sessions: who is logged in, with which tokens, role, warehouse and schema, and which transaction is open."""
+"""Sessions: who is logged in, with which tokens, role, warehouse, schema and transaction."""
 
 from __future__ import annotations
 
@@ -9,20 +9,9 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-import duckdb
-
-from etl_snowflake.emulator.cursors import Cursor
-
 from etl_snowflake.emulator.auth import User
-from etl_snowflake.emulator.errors import SnowflakeError
-
-EXPIRED = SnowflakeError("390112", "08001", "Your session has expired. Please login again.")
-GONE = SnowflakeError(
-    "390111", "08001", "Session no longer exists. New login required to access the service."
-)
-OVER = SnowflakeError(
-    "390114", "08001", "Authentication token has expired. The user must authenticate again."
-)
+from etl_snowflake.emulator.cursors import Cursor
+from etl_snowflake.emulator.errors import login_needed, session_expired, session_gone
 
 
 @dataclass
@@ -42,6 +31,7 @@ class Session:
     token: str = ""
     master: str = ""
     expires: float = 0.0
+    used: float = field(default_factory=time.monotonic)
     busy: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -82,9 +72,9 @@ class Sessions:
         with self._lock:
             session = self._by_token.get(token)
         if session is None:
-            raise GONE
+            raise session_gone()
         if session.expires < time.monotonic():
-            raise EXPIRED
+            raise session_expired()
         return session
 
     def renew(self, master: str) -> Session:
@@ -92,7 +82,7 @@ class Sessions:
         with self._lock:
             session = self._by_master.get(master)
             if session is None:
-                raise OVER
+                raise login_needed()
             self._issue(session)
             return session
 

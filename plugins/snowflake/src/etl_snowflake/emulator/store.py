@@ -13,7 +13,7 @@ import duckdb
 
 from etl_snowflake.emulator.catalog import Catalog, schema_place
 from etl_snowflake.emulator.cursors import Cursor
-from etl_snowflake.emulator.errors import SnowflakeError
+from etl_snowflake.emulator.errors import locked
 from etl_snowflake.emulator.names import duck
 from etl_snowflake.emulator.sql.functions import MACROS
 
@@ -35,6 +35,7 @@ class Store:
         self._root = Cursor(connection)
         self._condition = threading.Condition()
         self._holder: object | None = None
+        self.relieve: Callable[[object], None] = lambda holder: None
         self._prepare()
 
     def _prepare(self) -> None:
@@ -101,11 +102,22 @@ class Store:
         with self._condition:
             if self._holder is holder:
                 return
-            if not self._condition.wait_for(lambda: self._holder is None, _PATIENCE):
-                raise SnowflakeError(
-                    "000625", "57014", "Statement was aborted: the lock was held for too long"
-                )
+            deadline = time.monotonic() + _PATIENCE
+            while self._holder is not None:
+                if time.monotonic() > deadline:
+                    raise locked()
+                self._wait()
             self._holder = holder
+
+    def _wait(self) -> None:
+        """Wait a little for the lock, and have its holder looked at."""
+        if not self._condition.wait(0.5) and self._holder is not None:
+            holder = self._holder
+            self._condition.release()
+            try:
+                self.relieve(holder)
+            finally:
+                self._condition.acquire()
 
     def unlock(self, holder: object) -> None:
         """Give the lock back, if it is held."""

@@ -1,14 +1,19 @@
 """Transactions of sessions, and the streamed rows that become visible within them.
 
-Snowflake reads what is committed when a *statement* begins; DuckDB what was when the *transaction* began. So that
-a `DELETE` after a `MERGE` in one transaction meets rows that were streamed between the two, as it would there,
-rows that a channel commits meanwhile are written by the open transaction itself, before its next statement.
-They are reported as committed when it ends; after a rollback they are written once more.
+Snowflake reads what is committed when a *statement* begins; DuckDB what was when the *transaction* began. So
+that a `DELETE` after a `MERGE` in one transaction meets rows that were streamed between the two, as it would
+there, rows that a channel commits meanwhile are written by the open transaction itself, before its next
+statement. They are reported as committed when it ends; after a rollback they are written once more. A
+transaction that does nothing meanwhile holds them up for a second at most.
+
+Who waits for the lock of an idle transaction ends it, as Snowflake does (there after minutes): a client that
+was killed leaves one behind.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -16,7 +21,7 @@ from typing import TypeVar
 import duckdb
 
 from etl_snowflake.emulator.cursors import Cursor
-
+from etl_snowflake.emulator.faults import Switches
 from etl_snowflake.emulator.sessions import Session
 from etl_snowflake.emulator.store import Store, patient
 
@@ -33,6 +38,9 @@ class Ride:
     written: bool = False
 
 
+_HELD_UP = 1.0
+
+
 @dataclass
 class _Open:
     session: Session
@@ -43,10 +51,12 @@ class _Open:
 class Transactions:
     """The open transactions."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, switches: Switches) -> None:
         self._store = store
         self._lock = threading.RLock()
         self._open: dict[int, _Open] = {}
+        self._switches = switches
+        store.relieve = self.relieve
 
     def begin(self, session: Session) -> None:
         """Open a transaction, if none is open."""
@@ -79,9 +89,10 @@ class Transactions:
         self._store.unlock(session)
         with self._lock:
             ended = self._open.pop(session.number)
+            rides, ended.rides = ended.rides, []
         for undo in () if kept else ended.undo:
             undo()
-        for ride in ended.rides:
+        for ride in rides:
             if not (kept and ride.written):
                 self._alone(ride.write)
             ride.done()
@@ -97,18 +108,45 @@ class Transactions:
         with self._lock:
             waiting = self._open.get(session.number)
             rides = [ride for ride in waiting.rides if not ride.written] if waiting else []
+            for ride in rides:
+                ride.written = True
         for ride in rides:
             ride.write(session.cursor)
-            ride.written = True
 
     def stream(self, write: Rows, done: Callable[[], None]) -> None:
         """Commit streamed rows: at once, or with the transaction that is open."""
         with self._lock:
-            for other in self._open.values():
-                other.rides.append(Ride(write, done))
+            waiting = next(iter(self._open.values()), None)
+            if waiting is not None:
+                ride = Ride(write, done)
+                waiting.rides.append(ride)
+                timer = threading.Timer(_HELD_UP, self._alight, [waiting, ride])
+                timer.daemon = True
+                timer.start()
                 return
         self._alone(write)
         done()
+
+    def _alight(self, waiting: _Open, ride: Ride) -> None:
+        """Commit rows without the transaction that did not come for them."""
+        with self._lock:
+            if ride.written or ride not in waiting.rides:
+                return
+            waiting.rides.remove(ride)
+        self._alone(ride.write)
+        ride.done()
+
+    def relieve(self, holder: object) -> None:
+        """Roll a transaction back that holds the lock and does nothing."""
+        if not isinstance(holder, Session) or not holder.transaction:
+            return
+        if time.monotonic() - holder.used > self._switches.transaction_idle and holder.busy.acquire(
+            blocking=False
+        ):
+            try:
+                self.rollback(holder)
+            finally:
+                holder.busy.release()
 
     def _alone(self, write: Rows) -> None:
         def work() -> None:

@@ -39,7 +39,8 @@ async def _get(account: Account, request: web.Request, body: bytes) -> web.Respo
 
 def _unchunked(body: bytes) -> bytes:
     """Undo the framing of `aws-chunked`: sizes in hexadecimal before the chunks."""
-    parts, at = [], 0
+    parts: list[bytes] = []
+    at = 0
     while True:
         end = body.index(b"\r\n", at)
         size = int(body[at:end].split(b";")[0], 16)

@@ -14,14 +14,13 @@ from aiohttp import web
 from etl_snowflake.emulator.account import Account
 from etl_snowflake.emulator.auth import Refused, User
 from etl_snowflake.emulator.channels import Key
-from etl_snowflake.emulator.errors import ApiError, SnowflakeError
+from etl_snowflake.emulator.errors import ApiError, SnowflakeError, unauthorized
 from etl_snowflake.emulator.lines import unseal
 from etl_snowflake.emulator.routes.stage import STREAMS
 
 _PIPE_KEY = b"emulator pipe key, 32 bytes long"
 _PATH = "/v2/streaming/databases/{db}/schemas/{schema}/pipes/{pipe:[^/:]+}"
 _DATA = "/v2/streaming/data/databases/{db}/schemas/{schema}/pipes/{pipe:[^/:]+}"
-_REFUSED = ApiError(401, "ERR_UNAUTHORIZED", "The token is invalid or has expired.")
 
 
 def _role(account: Account, request: web.Request) -> str:
@@ -29,7 +28,7 @@ def _role(account: Account, request: web.Request) -> str:
     try:
         return account.door.admit(request.headers.get("Authorization"))
     except Refused as refused:
-        raise _REFUSED from refused
+        raise unauthorized() from refused
 
 
 async def _hostname(account: Account, request: web.Request, body: bytes) -> web.Response:

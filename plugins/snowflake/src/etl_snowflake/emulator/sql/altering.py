@@ -9,13 +9,14 @@ from etl_snowflake.emulator.errors import SnowflakeError, present, syntax, too_l
 from etl_snowflake.emulator.names import LONGEST, duck, physical, shown
 from etl_snowflake.emulator.results import Result, done
 from etl_snowflake.emulator.sql.context import Context
-from etl_snowflake.emulator.sql.tables import column_of, name_of, read_column
+from etl_snowflake.emulator.sql.tables import column_of, read_column
+from etl_snowflake.emulator.sql.trees import name_of, names_of
 from etl_snowflake.emulator.types import SnowType, declared
 
 
 def alter_table(context: Context, tree: exp.Alter) -> Result:
     """ALTER TABLE [IF EXISTS] name action, ..."""
-    name = [name_of(part) for part in tree.this.parts]
+    name = names_of(tree.this)
     if tree.args.get("exists") and context.account.catalog.find(context.path(name)) is None:
         return done()
     table = context.table(name)
@@ -29,7 +30,7 @@ def alter_table(context: Context, tree: exp.Alter) -> Result:
     return done()
 
 
-def _act(context: Context, table: Table, action: exp.Expression) -> None:
+def _act(context: Context, table: Table, action: exp.Expr) -> None:
     match action:
         case exp.ColumnDef():
             _add(context, table, action)
@@ -61,8 +62,8 @@ def _add(context: Context, table: Table, node: exp.ColumnDef) -> None:
         text = f"SQL compilation error:\ncolumn '{shown(column.name)}' already exists"
         raise SnowflakeError("001430", "42601", text)
     if not column.nullable and column.default is None and _filled(context, table):
-        text = f"SQL compilation error:\nNon-nullable column '{shown(column.name)}' cannot be added to non-empty table"
-        raise SnowflakeError("002044", "42601", text)
+        text = f"Non-nullable column '{shown(column.name)}' cannot be added to non-empty table"
+        raise SnowflakeError("002044", "42601", f"SQL compilation error:\n{text}")
     default = f" DEFAULT {column.default}" if column.default is not None else ""
     _run(context, table, f"ADD COLUMN {duck(physical(column.name))} {column.type.duck()}{default}")
     if not column.nullable:
@@ -91,9 +92,9 @@ def _alter(context: Context, table: Table, node: exp.AlterColumn) -> None:
 
 def _widen(context: Context, table: Table, column: Column, kind: SnowType | None) -> None:
     if kind is None or not _wider(column.type, kind):
-        new = kind.sql() if kind else "?"
-        text = f"SQL compilation error: cannot change column {shown(column.name)} from type {column.type.sql()} to {new}"
-        raise SnowflakeError("002108", "22000", text)
+        old, new = column.type.sql(), kind.sql() if kind else "?"
+        text = f"cannot change column {shown(column.name)} from type {old} to {new}"
+        raise SnowflakeError("002108", "22000", f"SQL compilation error: {text}")
     _run(context, table, f"ALTER COLUMN {duck(physical(column.name))} SET DATA TYPE {kind.duck()}")
     column.type = kind
 
@@ -129,7 +130,7 @@ def _drop(context: Context, table: Table, node: exp.Drop) -> None:
 
 
 def _rename(context: Context, table: Table, node: exp.AlterRename) -> None:
-    path = context.path([name_of(part) for part in node.this.parts])
+    path = context.path(names_of(node.this))
     catalog = context.account.catalog
     if catalog.find(path) is not None:
         raise present(*path)
@@ -151,7 +152,7 @@ def _move(context: Context, table: Table, path: tuple[str, str, str]) -> None:
 
 
 def _swap(context: Context, table: Table, node: exp.SwapTable) -> None:
-    other = context.table([name_of(part) for part in node.this.parts])
+    other = context.table(names_of(node.this))
     mine, theirs = table.path, other.path
     _move(context, table, (mine[0], mine[1], f"{mine[2]}^swap"))
     _move(context, other, mine)

@@ -7,12 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import duckdb
-
-from etl_snowflake.emulator.cursors import Cursor
-
 from etl_snowflake.emulator.catalog import Table
-from etl_snowflake.emulator.errors import NO_SCHEMA, NO_WAREHOUSE, missing, too_long
+from etl_snowflake.emulator.cursors import Cursor
+from etl_snowflake.emulator.errors import missing, no_schema, no_warehouse, too_long
 from etl_snowflake.emulator.names import LONGEST, split
 from etl_snowflake.emulator.results import Result
 from etl_snowflake.emulator.sessions import Session
@@ -50,11 +47,11 @@ class Context:
         database, schema = self.session.database, self.session.schema
         if len(parts) == 1:
             if database is None or schema is None:
-                raise NO_SCHEMA
+                raise no_schema()
             return database, schema, parts[0]
         if len(parts) == 2:
             if database is None:
-                raise NO_SCHEMA
+                raise no_schema()
             return database, parts[0], parts[1]
         return parts[0], parts[1], parts[2]
 
@@ -66,7 +63,7 @@ class Context:
                 raise too_long(len(part))
         database = parts[-2] if len(parts) > 1 else self.session.database
         if database is None or not parts[-1]:
-            raise NO_SCHEMA
+            raise no_schema()
         return database, parts[-1]
 
     def table(self, name: str | list[str], *, kind: str = "Table") -> Table:
@@ -83,9 +80,9 @@ class Context:
         """Raise where there is no warehouse to work with."""
         name = self.session.warehouse
         if not name or name not in self.account.catalog.warehouses:
-            raise NO_WAREHOUSE
+            raise no_warehouse()
         if not self.account.grants.has(self.session.role, "USAGE", "WAREHOUSE", name):
-            raise NO_WAREHOUSE
+            raise no_warehouse()
 
     def commit_open(self) -> None:
         """End the open transaction, as every DDL statement does."""
@@ -102,7 +99,7 @@ class Context:
         return result
 
     def atomic(self, work: Callable[[], _T], *, alone: bool) -> _T:
-        """Do DML: part of the open transaction, or one of its own; `alone` waits for others that change rows."""
+        """Do DML in the open transaction, or in one of its own; `alone` waits for others that change rows."""
         return self.account.transactions.atomic(self.session, work, alone=alone)
 
 
@@ -111,7 +108,7 @@ HANDLERS: list[tuple[re.Pattern[str], Handler]] = []
 
 
 def statement(pattern: str) -> Callable[[Handler], Handler]:
-    """Let a function handle the statements that begin like a pattern, in which blanks stand for any white space."""
+    """Let a function handle the statements that match a pattern; its blanks stand for any white space."""
     compiled = re.compile(pattern.replace(" ", r"\s+") + r"\s*\Z", re.IGNORECASE | re.DOTALL)
 
     def register(handler: Handler) -> Handler:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import duckdb
-
-from etl_snowflake.emulator.cursors import Cursor
 import pyarrow.parquet as pq
 
 from etl_snowflake.emulator.catalog import Table
+from etl_snowflake.emulator.cursors import Cursor
 from etl_snowflake.emulator.errors import SnowflakeError, invalid_identifier, syntax
 from etl_snowflake.emulator.files import StagedFile
 from etl_snowflake.emulator.loading import Loaded, Value, load
@@ -58,7 +58,8 @@ class _Copy:
 
 @statement(
     rf"COPY INTO (?P<name>{NAME})(?:\s*\((?P<columns>[^()]*)\))? FROM "
-    rf"(?:(?P<stage>{STAGE})|\((?P<select>\s*SELECT .*? FROM (?P<inner>{STAGE})(?:\s+(?:AS )?\w+)?\s*)\))(?P<rest>.*)"
+    rf"(?:(?P<stage>{STAGE})|"
+    rf"\((?P<select>\s*SELECT .*? FROM (?P<inner>{STAGE})(?:\s+(?:AS )?\w+)?\s*)\))(?P<rest>.*)"
 )
 def _copy(context: Context, found: re.Match[str]) -> Result:
     table = context.table(found["name"])
@@ -105,9 +106,8 @@ def _remember(copy: _Copy, files: list[StagedFile], rows: list[tuple[Any, ...]])
         if row[1] != "LOAD_FAILED":
             key, loaded = _key(copy, file), copy.table.loaded
             loaded[key] = file.md5
-            copy.context.account.transactions.on_rollback(
-                copy.context.session, lambda key=key: loaded.pop(key, None)
-            )
+            undo = partial(loaded.pop, key, None)
+            copy.context.account.transactions.on_rollback(copy.context.session, undo)
     copy.context.account.store.save()
 
 
@@ -115,14 +115,14 @@ def _chosen(copy: _Copy) -> list[StagedFile]:
     where, files = copy.where, copy.context.account.files
     listed = copy.settings.get("FILES")
     if listed is None:
-        found = list(files.list(where.prefix, where.path))
+        found = list(files.below(where.prefix, where.path))
         pattern = copy.settings.get("PATTERN")
         return [each for each in found if pattern is None or re.fullmatch(pattern, each.key)]
     base = where.path if not where.path or where.path.endswith("/") else where.path + "/"
     names = [unquote(each) for each in re.findall(r"'(?:[^']|'')*'", listed)]
     chosen = []
     for name in names:
-        match = [each for each in files.list(where.prefix, base + name) if each.key == base + name]
+        match = [each for each in files.below(where.prefix, base + name) if each.key == base + name]
         if not match:
             raise SnowflakeError("091016", "22000", f"Remote file '{base + name}' was not found.")
         chosen += match

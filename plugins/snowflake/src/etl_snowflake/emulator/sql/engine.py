@@ -6,6 +6,7 @@ import re
 import time
 import traceback
 import uuid
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -52,7 +53,8 @@ def run(
         record.error = error.code
         raise
     finally:
-        record.seconds = time.monotonic() - began
+        session.used = time.monotonic()
+        record.seconds = session.used - began
     record.rows = result.count
     session.variables["LAST_QUERY_ID"] = query_id
     result.extra.setdefault("queryId", query_id)
@@ -98,11 +100,11 @@ def _dispatch(context: Context, *, describe: bool) -> Result:
     return result
 
 
-def _parse(text: str) -> exp.Expression:
+def _parse(text: str) -> exp.Expr:
     try:
         trees = sqlglot.parse(text, read="snowflake")
     except SqlglotError as error:
-        first = error.errors[0] if getattr(error, "errors", None) else {}
+        first = (getattr(error, "errors", None) or [{}])[0]
         line, column, word = first.get("line", 1), first.get("col", 0), first.get("highlight", "")
         raise syntax(f"syntax error line {line} at position {column} unexpected '{word}'.") from error
     if len(trees) != 1 or trees[0] is None:
@@ -111,7 +113,7 @@ def _parse(text: str) -> exp.Expression:
     return trees[0]
 
 
-_MEANINGS = (
+_MEANINGS: tuple[tuple[str, Callable[[re.Match[str]], SnowflakeError]], ...] = (
     (r'Referenced column "([^"]+)"', lambda found: invalid_identifier(logical(found[1]))),
     (r'column(?: named)? "([^"]+)"', lambda found: invalid_identifier(logical(found[1]))),
     (
@@ -128,7 +130,7 @@ _MEANINGS = (
 
 
 def meaning(error: duckdb.Error) -> SnowflakeError:
-    """Say what DuckDB refused in Snowflake's codes; the words of DuckDB follow, without the values."""
+    """Say in Snowflake's codes what DuckDB refused; DuckDB's own words follow."""
     text = str(error)
     for pattern, make in _MEANINGS:
         if found := re.search(pattern, text):

@@ -8,10 +8,11 @@ import duckdb
 from sqlglot import exp
 
 from etl_snowflake.emulator.catalog import Table
-from etl_snowflake.emulator.errors import NONDETERMINISTIC, invalid_identifier
+from etl_snowflake.emulator.errors import invalid_identifier, nondeterministic
 from etl_snowflake.emulator.results import MERGE, Result, changed
 from etl_snowflake.emulator.sql.context import Context
 from etl_snowflake.emulator.sql.translate import translate
+from etl_snowflake.emulator.sql.trees import name_of, names_of
 
 _WORDS = {"INSERT": "inserted", "UPDATE": "updated", "DELETE": "deleted"}
 
@@ -20,7 +21,7 @@ def merge(context: Context, tree: exp.Merge) -> Result:
     """Carry out a MERGE; one atomic statement, alone among those that change rows."""
     target = tree.this
     assert isinstance(target, exp.Table)
-    table = context.table([_name(part) for part in target.parts])
+    table = context.table(names_of(target))
     actions = _actions(tree)
     for action in sorted(actions):
         context.require(action, "TABLE", *table.path)
@@ -37,7 +38,7 @@ def _run(context: Context, sql: str) -> Counter[str]:
         rows = context.cursor.execute(sql)
     except duckdb.InvalidInputException as error:
         if "more than once" in str(error):
-            raise NONDETERMINISTIC from error
+            raise nondeterministic() from error
         raise
     return Counter(row[0] for row in rows)
 
@@ -66,12 +67,8 @@ def _check_columns(tree: exp.Merge, table: Table) -> None:
         else:
             continue
         for each in written:
-            name = _name(each.this if isinstance(each, exp.Column) else each)
+            name = name_of(each.this if isinstance(each, exp.Column) else each)
             if table.column(name) is None:
                 raise invalid_identifier(name)
             if isinstance(each, exp.Column):
                 each.set("table", None)
-
-
-def _name(node: exp.Expression) -> str:
-    return node.name if node.args.get("quoted") else node.name.upper()

@@ -14,7 +14,8 @@ from etl_snowflake.emulator.sql.context import NAME, Context, options, statement
 
 
 @statement(
-    rf"CREATE (?P<replace>OR REPLACE )?(?:TRANSIENT )?DATABASE (?P<exists>IF NOT EXISTS )?(?P<name>{NAME})(?P<rest>.*)"
+    rf"CREATE (?P<replace>OR REPLACE )?(?:TRANSIENT )?DATABASE (?P<exists>IF NOT EXISTS )?(?P<name>{NAME})"
+    rf"(?P<rest>.*)"
 )
 def _create_database(context: Context, found: re.Match[str]) -> Result:
     name = split(found["name"])[-1]
@@ -29,7 +30,8 @@ def _create_database(context: Context, found: re.Match[str]) -> Result:
 
 
 @statement(
-    rf"CREATE (?P<replace>OR REPLACE )?(?:TRANSIENT )?SCHEMA (?P<exists>IF NOT EXISTS )?(?P<name>{NAME})(?P<rest>.*)"
+    rf"CREATE (?P<replace>OR REPLACE )?(?:TRANSIENT )?SCHEMA (?P<exists>IF NOT EXISTS )?(?P<name>{NAME})"
+    rf"(?P<rest>.*)"
 )
 def _create_schema(context: Context, found: re.Match[str]) -> Result:
     database, name = context.schema_path(found["name"])
@@ -104,7 +106,8 @@ def _drop_stage(context: Context, found: re.Match[str]) -> Result:
 
 
 @statement(
-    rf"CREATE (?:OR REPLACE )?(?:TEMPORARY |TEMP )?FILE FORMAT (?:IF NOT EXISTS )?(?P<name>{NAME})(?P<rest>.*)"
+    rf"CREATE (?:OR REPLACE )?(?:TEMPORARY |TEMP )?FILE FORMAT (?:IF NOT EXISTS )?(?P<name>{NAME})"
+    rf"(?P<rest>.*)"
 )
 def _create_format(context: Context, found: re.Match[str]) -> Result:
     if options(found["rest"]).get("TYPE", "").upper() != "PARQUET":

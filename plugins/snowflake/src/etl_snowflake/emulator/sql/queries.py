@@ -8,15 +8,16 @@ from sqlglot import exp
 
 from etl_snowflake.emulator.catalog import Table
 from etl_snowflake.emulator.errors import invalid_identifier
-from etl_snowflake.emulator.results import DELETE, INSERT, SELECT, UPDATE, Result, changed
 from etl_snowflake.emulator.names import logical
+from etl_snowflake.emulator.results import DELETE, INSERT, SELECT, UPDATE, Result, changed
 from etl_snowflake.emulator.sql.context import Context
 from etl_snowflake.emulator.sql.merge import merge
 from etl_snowflake.emulator.sql.translate import Translated, translate
+from etl_snowflake.emulator.sql.trees import name_of, names_of
 from etl_snowflake.emulator.types import SnowType, kept
 
 
-def run_tree(context: Context, tree: exp.Expression, *, describe: bool = False) -> Result | None:
+def run_tree(context: Context, tree: exp.Expr, *, describe: bool = False) -> Result | None:
     """Carry out a query or DML; None for a tree that is neither."""
     match tree:
         case exp.Query():
@@ -32,7 +33,7 @@ def run_tree(context: Context, tree: exp.Expression, *, describe: bool = False) 
     return None
 
 
-def _select(context: Context, tree: exp.Expression, *, describe: bool) -> Result:
+def _select(context: Context, tree: exp.Expr, *, describe: bool) -> Result:
     translated = translate(context, tree)
     for table in translated.tables:
         context.require("SELECT", "TABLE", *table.path)
@@ -85,20 +86,16 @@ def _insert(context: Context, tree: exp.Insert) -> Result:
     return changed(INSERT, inserted=rows)
 
 
-def _target(context: Context, node: exp.Expression) -> Table:
+def _target(context: Context, node: exp.Expr) -> Table:
     """Look the table up that is written to, and check that the columns named are its."""
     table = node.this if isinstance(node, exp.Schema) else node
     assert isinstance(table, exp.Table)
-    found = context.table([_name(part) for part in table.parts])
+    found = context.table(names_of(table))
     if isinstance(node, exp.Schema):
         for each in node.expressions:
-            if found.column(_name(each)) is None:
-                raise invalid_identifier(_name(each))
+            if found.column(name_of(each)) is None:
+                raise invalid_identifier(name_of(each))
     return found
-
-
-def _name(node: exp.Expression) -> str:
-    return node.name if node.args.get("quoted") else node.name.upper()
 
 
 def _count(context: Context, sql: str) -> int:
@@ -111,8 +108,8 @@ def _update(context: Context, tree: exp.Update) -> Result:
     context.require("UPDATE", "TABLE", *table.path)
     context.require_warehouse()
     for each in tree.expressions:
-        if table.column(_name(each.this.this)) is None:
-            raise invalid_identifier(_name(each.this.this))
+        if table.column(name_of(each.this.this)) is None:
+            raise invalid_identifier(name_of(each.this.this))
         each.this.set("table", None)  # DuckDB takes no qualified names here
     sql = translate(context, tree).sql()
     rows = context.atomic(lambda: _count(context, sql), alone=True)

@@ -1,4 +1,4 @@
-"""Types and functions that sqlglot's DuckDB dialect writes in a way that does not fit how values are kept here."""
+"""Types and functions that the DuckDB dialect would write in a way that does not fit how values are kept."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _STAMPS = {
 }
 
 
-def rewrite(context: Context, tree: exp.Expression) -> exp.Expression:
+def rewrite(context: Context, tree: exp.Expr) -> exp.Expr:
     """Replace what has to be replaced, from the leaves up."""
     counter = iter(range(1, 100_000))
 
-    def step(node: exp.Expression) -> exp.Expression:
+    def step(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Placeholder):
             return _bound(context, node.name if node.name.isdigit() else str(next(counter)))
         if isinstance(node, exp.Anonymous):
@@ -32,11 +32,12 @@ def rewrite(context: Context, tree: exp.Expression) -> exp.Expression:
         change = _BY_CLASS.get(type(node))
         return change(context, node) if change else node
 
-    placed = tree.transform(lambda node: step(node) if isinstance(node, exp.Placeholder) else node)
-    return _upwards(placed, step)
+    for node in list(tree.find_all(exp.Placeholder, bfs=False)):
+        node.replace(step(node))
+    return _upwards(tree, step)
 
 
-def _upwards(tree: exp.Expression, step: Callable[[exp.Expression], exp.Expression]) -> exp.Expression:
+def _upwards(tree: exp.Expr, step: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
     root = tree
     for node in reversed(list(tree.bfs())):
         new = step(node)
@@ -54,13 +55,13 @@ def call(name: str, *arguments: Any) -> exp.Anonymous:
     return exp.Anonymous(this=name, expressions=list(arguments))
 
 
-def cast(value: Any, duck: str, *, gently: bool = False) -> exp.Expression:
+def cast(value: Any, duck: str, *, gently: bool = False) -> exp.Expr:
     """Write a cast to one of DuckDB's types."""
     kind = exp.DataType.build(duck, dialect="duckdb")
     return exp.TryCast(this=value, to=kind) if gently else exp.Cast(this=value, to=kind)
 
 
-def _bound(context: Context, name: str) -> exp.Expression:
+def _bound(context: Context, name: str) -> exp.Expr:
     binding = context.bindings.get(name)
     if binding is None:
         raise syntax(f"Bind variable {name} not set.")
@@ -77,7 +78,7 @@ def _bound(context: Context, name: str) -> exp.Expression:
     return cast(literal, kind) if kind else literal
 
 
-def _cast(context: Context, node: exp.Cast) -> exp.Expression:
+def _cast(context: Context, node: exp.Cast) -> exp.Expr:
     kind = declared(node.to)
     if kind is None:
         return node  # written by an earlier step, or DuckDB's own
@@ -92,15 +93,15 @@ def _cast(context: Context, node: exp.Cast) -> exp.Expression:
     return cast(value, kind.duck(), gently=gently)
 
 
-def _text(value: exp.Expression) -> bool:
+def _text(value: exp.Expr) -> bool:
     return isinstance(value, exp.Literal) and value.is_string
 
 
-def _parse_json(context: Context, node: exp.ParseJSON) -> exp.Expression:
+def _parse_json(context: Context, node: exp.ParseJSON) -> exp.Expr:
     return cast(node.this, "JSON", gently=bool(node.args.get("safe")))
 
 
-def _get(context: Context, node: Any) -> exp.Expression:
+def _get(context: Context, node: Any) -> exp.Expr:
     key = node.expressions[0] if isinstance(node, exp.Bracket) else node.expression
     if isinstance(key, exp.Literal):
         path = f'$."{key.name}"' if key.is_string else f"$[{key.name}]"
@@ -108,7 +109,7 @@ def _get(context: Context, node: Any) -> exp.Expression:
     return call("SF_GET", node.this, key)
 
 
-def _struct(context: Context, node: exp.Struct) -> exp.Expression:
+def _struct(context: Context, node: exp.Struct) -> exp.Expr:
     """OBJECT_CONSTRUCT leaves out pairs whose value is NULL."""
     pairs = []
     for each in node.expressions:
@@ -119,19 +120,19 @@ def _struct(context: Context, node: exp.Struct) -> exp.Expression:
     return cast(call("concat", exp.Literal.string("{"), joined, exp.Literal.string("}")), "JSON")
 
 
-def _binary(context: Context, node: exp.ToBinary) -> exp.Expression:
+def _binary(context: Context, node: exp.ToBinary) -> exp.Expr:
     form = node.args.get("format") or exp.Literal.string("HEX")
-    made: exp.Expression = call("SF_TO_BINARY", node.this, form)
+    made: exp.Expr = call("SF_TO_BINARY", node.this, form)
     return call("TRY", made) if node.args.get("safe") else made
 
 
-def _array_agg(context: Context, node: exp.ArrayAgg) -> exp.Expression:
+def _array_agg(context: Context, node: exp.ArrayAgg) -> exp.Expr:
     if isinstance(node.parent, exp.Anonymous) and node.parent.name == "to_json":
         return node
     return call("to_json", node.copy())
 
 
-def _anonymous(context: Context, node: exp.Anonymous) -> exp.Expression:
+def _anonymous(context: Context, node: exp.Anonymous) -> exp.Expr:
     name = node.name.upper()
     first = node.expressions[0] if node.expressions else None
     stamp = _STAMPS.get(name.removeprefix("TRY_"))
@@ -144,15 +145,15 @@ def _anonymous(context: Context, node: exp.Anonymous) -> exp.Expression:
     return node
 
 
-def _current(value: Callable[[Context], str | None]) -> Callable[[Context, Any], exp.Expression]:
-    def give(context: Context, node: Any) -> exp.Expression:
-        text = value(context)
-        return exp.Null() if text is None else exp.Literal.string(text)
+def _current(value: Callable[[Context], str | None]) -> Callable[[Context, Any], exp.Expr]:
+    def give(context: Context, node: Any) -> exp.Expr:
+        found = value(context)
+        return exp.Null() if found is None else exp.Literal.string(found)
 
     return give
 
 
-_BY_CLASS: dict[type, Callable[[Context, Any], exp.Expression]] = {
+_BY_CLASS: dict[type, Callable[[Context, Any], exp.Expr]] = {
     exp.Cast: _cast,
     exp.TryCast: _cast,
     exp.ParseJSON: _parse_json,

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from etl_snowflake.emulator.catalog import Table
-from etl_snowflake.emulator.errors import NO_SCHEMA, missing
+from etl_snowflake.emulator.errors import missing, no_schema
 from etl_snowflake.emulator.names import duck
 from etl_snowflake.emulator.sql.context import Context
 
@@ -65,7 +65,7 @@ def wanted(context: Context, parts: list[str]) -> tuple[str, str] | None:
         return None
     database = parts[0] if len(parts) == 3 else context.session.database
     if database is None:
-        raise NO_SCHEMA
+        raise no_schema()
     context.account.grants.visible(context.session.role, database)
     context.account.catalog.schemas(database)
     return database, parts[-1]

@@ -12,7 +12,18 @@ from etl_snowflake.emulator.results import Result, listing, texts
 from etl_snowflake.emulator.sql.context import NAME, Context, statement, unquote
 
 _LIKE = r"(?: LIKE (?P<like>'(?:[^']|'')*'))?"
-_IN = rf"(?: IN (?:(?P<account>ACCOUNT)|(?P<kind>DATABASE|SCHEMA|TABLE)(?: (?P<where>{NAME}))?|(?P<plain>{NAME})))?"
+_IN = (
+    rf"(?: IN (?:(?P<account>ACCOUNT)|(?P<kind>DATABASE|SCHEMA|TABLE)(?: (?P<where>{NAME}))?|"
+    rf"(?P<plain>{NAME})))?"
+)
+_TABLE_COLUMNS = (
+    "created_on name database_name schema_name kind comment cluster_by rows bytes owner retention_time "
+    "enable_schema_evolution"
+)
+_TASK_COLUMNS = (
+    "created_on name id database_name schema_name owner comment warehouse schedule predecessors state "
+    "definition"
+)
 _REST = r"(?: STARTS WITH '[^']*')?(?: LIMIT \d+)?"
 
 
@@ -70,11 +81,7 @@ def _tables(context: Context, found: re.Match[str]) -> Result:
                 count[0] if count else 0, 0, context.session.role, "1",
                 "Y" if table.evolves else "N",
             ))  # fmt: skip
-    names = (
-        "created_on", "name", "database_name", "schema_name", "kind", "comment", "cluster_by", "rows", "bytes",
-        "owner", "retention_time", "enable_schema_evolution",
-    )  # fmt: skip
-    return listing(texts(*names), rows)
+    return listing(texts(*_TABLE_COLUMNS.split()), rows)
 
 
 @statement(rf"SHOW COLUMNS{_LIKE}{_IN}{_REST}")
@@ -165,12 +172,12 @@ def _tasks(context: Context, found: re.Match[str]) -> Result:
         for task in list(schema.tasks.values())
         if _liked(found, task.name)
     ]  # fmt: skip
-    names = "created_on name id database_name schema_name owner comment warehouse schedule predecessors state definition"
-    return listing(texts(*names.split()), rows)
+    return listing(texts(*_TASK_COLUMNS.split()), rows)
 
 
 @statement(
-    rf"SHOW GRANTS(?: TO ROLE (?P<role>{NAME})| TO USER (?P<user>{NAME})| ON (?P<kind>\w+)(?: (?P<name>{NAME}))?)?"
+    rf"SHOW GRANTS(?: TO ROLE (?P<role>{NAME})| TO USER (?P<user>{NAME})|"
+    rf" ON (?P<kind>\w+)(?: (?P<name>{NAME}))?)?"
 )
 def _grants(context: Context, found: re.Match[str]) -> Result:
     if found["user"]:

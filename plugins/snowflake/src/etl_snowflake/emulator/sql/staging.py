@@ -50,7 +50,7 @@ def reference(context: Context, text: str, privilege: str) -> Reference:
 @statement(rf"(?:LIST|LS) (?P<stage>{STAGE})(?P<rest>.*)")
 def _list(context: Context, found: re.Match[str]) -> Result:
     where = reference(context, found["stage"], "READ")
-    files = context.account.files.list(where.prefix, where.path)
+    files = context.account.files.below(where.prefix, where.path)
     rows = [(f"{where.name}/{each.key}", each.size, each.md5, shown_time(each.modified)) for each in files]
     return listing(texts("name", "size", "md5", "last_modified"), rows)
 

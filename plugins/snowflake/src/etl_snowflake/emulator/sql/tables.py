@@ -12,13 +12,28 @@ from etl_snowflake.emulator.names import LONGEST, duck, logical, physical, shown
 from etl_snowflake.emulator.results import Result, done, listing, texts
 from etl_snowflake.emulator.sql.context import NAME, Context, statement
 from etl_snowflake.emulator.sql.translate import translate
+from etl_snowflake.emulator.sql.trees import name_of, names_of
 from etl_snowflake.emulator.types import declared, kept
+
+_DESCRIBED = (
+    "name",
+    "type",
+    "kind",
+    "null?",
+    "default",
+    "primary key",
+    "unique key",
+    "check",
+    "expression",
+    "comment",
+    "policy name",
+)
 
 
 def create_table(context: Context, tree: exp.Create) -> Result:
     """CREATE [OR REPLACE] [TEMPORARY] TABLE [IF NOT EXISTS] ... [AS | LIKE | CLONE]."""
     node = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
-    path = context.path([name_of(part) for part in node.parts])
+    path = context.path(names_of(node))
     temporary = any(isinstance(each, exp.TemporaryProperty) for each in _properties(tree))
     if not temporary:
         context.require("CREATE TABLE", "SCHEMA", *path[:2])
@@ -46,7 +61,7 @@ def _create(context: Context, tree: exp.Create, path: tuple[str, str, str], sess
         drop(context, old)
     context.cursor.execute(f"CREATE {'VIEW' if table.view else 'TABLE'} {table.sql} {source}")
     if tree.args.get("clone"):
-        other = context.table([name_of(part) for part in tree.args["clone"].this.parts])
+        other = context.table(names_of(tree.args["clone"].this))
         context.cursor.execute(f"INSERT INTO {table.sql} SELECT * FROM {other.sql}")
     catalog.add(table)
     word = "View" if table.view else "Table"
@@ -58,7 +73,7 @@ def _source(context: Context, tree: exp.Create, table: Table) -> str:
     like = next((each for each in _properties(tree) if isinstance(each, exp.LikeProperty)), None)
     copied = like.this if like else (tree.args["clone"].this if tree.args.get("clone") else None)
     if copied is not None:
-        table.columns = list(context.table([name_of(part) for part in copied.parts]).columns)
+        table.columns = list(context.table(names_of(copied)).columns)
         return definition(table.columns)
     if tree.expression is not None:
         translated = translate(context, tree.expression)
@@ -120,12 +135,7 @@ def read_column(node: exp.ColumnDef) -> Column:
     return column
 
 
-def name_of(node: exp.Expression) -> str:
-    """Fold an identifier of the tree."""
-    return node.name if node.args.get("quoted") else node.name.upper()
-
-
-def _properties(tree: exp.Create) -> list[exp.Expression]:
+def _properties(tree: exp.Create) -> list[exp.Expr]:
     found = tree.args.get("properties")
     return list(found.expressions) if found else []
 
@@ -168,16 +178,24 @@ def _truncate(context: Context, found: re.Match[str]) -> Result:
 @statement(rf"(?:DESCRIBE|DESC) (?:TABLE |VIEW )?(?P<name>{NAME})")
 def _describe(context: Context, found: re.Match[str]) -> Result:
     table = context.table(found["name"])
-    names = "name type kind null? default primary_key unique_key check expression comment policy_name".split()
     rows = [
-        (each.name, each.type.sql(), "COLUMN", "Y" if each.nullable else "N", each.default)
-        + ("Y" if each.key else "N", "N", None, None, None, None)
+        (
+            each.name,
+            each.type.sql(),
+            "COLUMN",
+            _flag(each.nullable),
+            each.default,
+            _flag(each.key),
+            "N",
+            *[None] * 4,
+        )
         for each in table.columns
     ]
-    return listing(
-        {name.replace("_", " ") if "key" in name else name: kind for name, kind in texts(*names).items()},
-        rows,
-    )
+    return listing(texts(*_DESCRIBED), rows)
+
+
+def _flag(value: bool) -> str:
+    return "Y" if value else "N"
 
 
 def column_of(table: Table, name: str) -> Column:
@@ -192,7 +210,7 @@ def comment(context: Context, tree: exp.Comment) -> Result:
     """COMMENT ON TABLE ... IS: kept for INFORMATION_SCHEMA."""
     if tree.args["kind"] != "TABLE":
         raise syntax("comments are kept for tables only")
-    table = context.table([name_of(part) for part in tree.this.parts])
+    table = context.table(names_of(tree.this))
     table.comment = tree.expression.name
     context.define(lambda: None)
     return done()

@@ -14,7 +14,8 @@ _SCHEDULE = re.compile(r"(\d+)\s*(?:M|MINUTES?|SECONDS?|S|HOURS?|H)\Z|USING CRON
 
 
 @statement(
-    rf"CREATE (?P<replace>OR REPLACE )?TASK (?P<exists>IF NOT EXISTS )?(?P<name>{NAME})(?P<rest>.*?)\bAS (?P<body>.+)"
+    rf"CREATE (?P<replace>OR REPLACE )?TASK (?P<exists>IF NOT EXISTS )?(?P<name>{NAME})(?P<rest>.*?)\bAS "
+    rf"(?P<body>.+)"
 )
 def _create(context: Context, found: re.Match[str]) -> Result:
     database, schema, name = path = context.path(found["name"])
@@ -29,10 +30,10 @@ def _create(context: Context, found: re.Match[str]) -> Result:
     if schedule is not None and not _SCHEDULE.match(schedule):
         raise syntax(f"invalid value '{schedule}' for SCHEDULE")
     warehouse = settings.get("WAREHOUSE")
+    warehouse = warehouse.upper() if warehouse else None
     tasks[name] = Task(
-        *path, found["body"].strip(), schedule, warehouse.upper() if warehouse else None, context.session.role,
-        options=settings,
-    )  # fmt: skip
+        *path, found["body"].strip(), schedule, warehouse, context.session.role, options=settings
+    )
     context.define(lambda: None)
     return done(f"Task {shown(name)} successfully created.")
 

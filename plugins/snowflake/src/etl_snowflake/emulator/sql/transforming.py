@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import sqlglot
-from sqlglot import exp
+from sqlglot import ErrorLevel, exp
 
 from etl_snowflake.emulator.catalog import Table
 from etl_snowflake.emulator.errors import SnowflakeError, invalid_identifier, syntax
@@ -11,8 +13,6 @@ from etl_snowflake.emulator.loading import Value
 from etl_snowflake.emulator.sql.context import Context
 from etl_snowflake.emulator.sql.rewrite import rewrite
 from etl_snowflake.emulator.sql.staging import STAGE
-
-import re
 
 
 def transformed(
@@ -32,8 +32,9 @@ def transformed(
         raise syntax("a COPY's SELECT may do nothing but choose and convert columns")
     names = columns or [column.name for column in table.columns]
     if len(tree.expressions) != len(names):
-        text = f"SQL compilation error:\nInsert value list does not match column list expecting {len(names)} but got {len(tree.expressions)}"
-        raise SnowflakeError("002020", "21S01", text)
+        got = len(tree.expressions)
+        text = f"Insert value list does not match column list expecting {len(names)} but got {got}"
+        raise SnowflakeError("002020", "21S01", f"SQL compilation error: {text}")
     values = {}
     for name, expression in zip(names, tree.expressions, strict=True):
         if table.column(name) is None:
@@ -42,15 +43,15 @@ def transformed(
     return values
 
 
-def _value(context: Context, tree: exp.Expression, kinds: dict[str, str], file: str) -> Value:
+def _value(context: Context, tree: exp.Expr, kinds: dict[str, str], file: str) -> Value:
     holder = exp.Paren(this=tree.copy())
     for node in list(holder.find_all(exp.JSONExtract, exp.Parameter, exp.Column)):
         _replace(node, kinds, file)
     made = rewrite(context, holder)
-    return Value(made.sql(dialect="duckdb", unsupported_level=None), _kind(tree, kinds))
+    return Value(made.sql(dialect="duckdb", unsupported_level=ErrorLevel.IGNORE), _kind(tree, kinds))
 
 
-def _kind(tree: exp.Expression, kinds: dict[str, str]) -> str:
+def _kind(tree: exp.Expr, kinds: dict[str, str]) -> str:
     """Say what the expression gives, as far as loading has to know."""
     if isinstance(tree, exp.JSONExtract):
         return kinds.get(_key(tree) or "", "VARCHAR")
@@ -62,11 +63,11 @@ def _key(node: exp.JSONExtract) -> str | None:
     return str(keys[0].this) if keys else None
 
 
-def _replace(node: exp.Expression, kinds: dict[str, str], file: str) -> None:
+def _replace(node: exp.Expr, kinds: dict[str, str], file: str) -> None:
     match node:
         case exp.JSONExtract() if isinstance(node.this, exp.Parameter):
             key = _key(node)
-            found = exp.column(key, quoted=True) if key in kinds else exp.Null()
+            found: exp.Expr = exp.column(key, quoted=True) if key in kinds else exp.Null()
             rest = [part for part in node.expression.expressions if isinstance(part, exp.JSONPathKey)][1:]
             for part in rest:
                 found = exp.Anonymous(

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from sqlglot import exp
+from sqlglot import ErrorLevel, exp
 
 from etl_snowflake.emulator.catalog import Table
 from etl_snowflake.emulator.errors import syntax
-from etl_snowflake.emulator.names import fold, physical
+from etl_snowflake.emulator.names import physical
 from etl_snowflake.emulator.sql.context import Context
 from etl_snowflake.emulator.sql.rewrite import rewrite
 from etl_snowflake.emulator.sql.schema_views import place_of, wanted
+from etl_snowflake.emulator.sql.trees import name_of
 
 
 class Translated:
     """A tree for DuckDB, and the tables that it reads."""
 
-    def __init__(self, tree: exp.Expression, tables: list[Table]) -> None:
+    def __init__(self, tree: exp.Expr, tables: list[Table]) -> None:
         self.tree = tree
         self.tables = tables
 
     def sql(self) -> str:
         """Write it for DuckDB."""
-        return self.tree.sql(dialect="duckdb", comments=False, unsupported_level=None)
+        return self.tree.sql(dialect="duckdb", comments=False, unsupported_level=ErrorLevel.IGNORE)
 
 
-def translate(context: Context, tree: exp.Expression) -> Translated:
+def translate(context: Context, tree: exp.Expr) -> Translated:
     """Translate a query or DML; raises Snowflake's errors for tables that are missing."""
     name_outputs(tree)
     found = _Names(context, tree)
@@ -38,14 +38,14 @@ def translate(context: Context, tree: exp.Expression) -> Translated:
 class _Names:
     """Resolves the tables of a tree, and spells all its identifiers for DuckDB, in place."""
 
-    def __init__(self, context: Context, tree: exp.Expression) -> None:
+    def __init__(self, context: Context, tree: exp.Expr) -> None:
         self.context = context
         self.tables: list[Table] = []
-        self._local = {_folded(each.args["alias"].this) for each in tree.find_all(exp.CTE)}
+        self._local = {name_of(each.args["alias"].this) for each in tree.find_all(exp.CTE)}
         places = [(node, self._place(node)) for node in list(tree.find_all(exp.Table))]
         _values(tree)
         for node in tree.find_all(exp.Identifier):
-            node.set("this", physical(_folded(node)))
+            node.set("this", physical(name_of(node)))
             node.set("quoted", True)
         for table, place in places:
             if place is not None:
@@ -59,7 +59,7 @@ class _Names:
             if isinstance(node.this, exp.Var):
                 raise syntax("staged files can be read by COPY only")
             return None
-        parts = [_folded(part) for part in node.parts if isinstance(part, exp.Identifier)]
+        parts = [name_of(part) for part in node.parts if isinstance(part, exp.Identifier)]
         if len(parts) == 1 and parts[0] in self._local:
             return None
         view = wanted(self.context, parts)
@@ -68,10 +68,6 @@ class _Names:
         table = self.context.table(parts, kind="Object")
         self.tables.append(table)
         return table.place
-
-
-def _folded(identifier: exp.Expression) -> str:
-    return fold(identifier.name, quoted=bool(identifier.args.get("quoted")))
 
 
 def _move(node: exp.Table, place: tuple[str, str]) -> None:
@@ -83,7 +79,7 @@ def _move(node: exp.Table, place: tuple[str, str]) -> None:
         node.set("alias", exp.TableAlias(this=exp.to_identifier(shown, quoted=True)))
 
 
-def _values(tree: exp.Expression) -> None:
+def _values(tree: exp.Expr) -> None:
     """Name the columns of VALUES as Snowflake does."""
     for values in tree.find_all(exp.Values):
         alias = values.args.get("alias")
@@ -95,7 +91,7 @@ def _values(tree: exp.Expression) -> None:
         values.set("alias", exp.TableAlias(this=this, columns=columns))
 
 
-def name_outputs(tree: exp.Expression) -> None:
+def name_outputs(tree: exp.Expr) -> None:
     """Name the columns of a query that have no name by their own text, as Snowflake does."""
     query = tree
     while isinstance(query, exp.SetOperation | exp.Subquery):
@@ -108,6 +104,3 @@ def name_outputs(tree: exp.Expression) -> None:
         text = each.sql(dialect="snowflake").upper()
         changed.append(each if named else exp.alias_(each, text, quoted=True))
     query.set("expressions", changed)
-
-
-Rewrite = Callable[[Context, Any], exp.Expression]
