@@ -20,9 +20,7 @@ _ACCOUNT = re.compile(r"[A-Za-z0-9_]+([-.][A-Za-z0-9_]+)*\Z")
 
 def _account(_: object, attribute: attrs.Attribute[str], value: str) -> None:
     if not _ACCOUNT.match(value):
-        raise ValueError(
-            "not an account: write organisation-account, as in the host before .snowflakecomputing.com"
-        )
+        raise ValueError("not an account: write organisation-account, as before .snowflakecomputing.com")
 
 
 def _name(_: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
