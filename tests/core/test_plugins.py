@@ -63,6 +63,7 @@ def test_an_installed_plugin_is_active_with_all_that_describes_it(install: Insta
         "summary": "for a test",
         "connectors": [{"section": "extract", "name": "good", "summary": "reads nothing"}],
         "error": None,
+        "deprecations": [],
     }
 
 

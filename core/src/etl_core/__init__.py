@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         setting,
     )
     from etl_core.connectors import TransformStep
+    from etl_core.deprecations import EtlDeprecationWarning
     from etl_core.document import Document
     from etl_core.engine.documents import run_document
     from etl_core.engine.manager import PipelineManager
@@ -140,6 +141,7 @@ __all__ = [
     "Document",
     "DropColumn",
     "Duration",
+    "EtlDeprecationWarning",
     "EtlError",
     "Event",
     "Executor",
@@ -211,6 +213,7 @@ _HOMES = {
         "parse_duration parse_size setting"
     ),
     "connectors": "TransformStep",
+    "deprecations": "EtlDeprecationWarning",
     "document": "Document",
     "engine.documents": "run_document",
     "engine.manager": "PipelineManager",
@@ -243,7 +246,9 @@ _HOME_OF = {name: f"etl_core.{module}" for module, names in _HOMES.items() for n
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from etl_core.deprecations import value_of
+
+        return value_of(name)  # not kept: everybody who uses it is to see the warning
     value = getattr(import_module(_HOME_OF[name]), name)
     globals()[name] = value
     return value

@@ -13,6 +13,7 @@ import pluggy
 from attrs import field, frozen
 
 from etl_core.config import ENGINE_KEYS
+from etl_core.deprecations import noticed
 from etl_core.hookspecs import API, HOOKS, Registration
 
 __all__ = ["Connector", "PluginStatus", "Status", "load_plugin"]
@@ -48,7 +49,7 @@ class PluginStatus:
     """One entry point of the group `etl_core`, and what became of it.
 
     `connectors` are usable when `status` is ACTIVE only. `error` says what is wrong, `cause` is the
-    exception behind it.
+    exception behind it. `deprecations` are the names it uses that go away.
     """
 
     plugin: str
@@ -59,6 +60,7 @@ class PluginStatus:
     summary: str = ""
     connectors: tuple[Connector, ...] = ()
     error: str | None = None
+    deprecations: tuple[str, ...] = ()
     cause: BaseException | None = field(default=None, eq=False, repr=False)
 
     @property
@@ -81,6 +83,7 @@ class PluginStatus:
                 for c in self.connectors
             ],
             "error": self.error,
+            "deprecations": list(self.deprecations),
         }
 
 
@@ -93,11 +96,12 @@ def load_plugin(manager: pluggy.PluginManager, entry: EntryPoint, blocked: bool)
     status = _describe(entry)
     if blocked:
         return attrs.evolve(status, status=Status.BLOCKED, error="blocked by the environment")
-    try:
-        connectors = _collect(manager, status, entry.load())
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may fail in any way
-        return attrs.evolve(status, status=Status.BROKEN, error=_reason(error), cause=error)
-    status = attrs.evolve(status, connectors=connectors)
+    with noticed() as deprecations:
+        try:
+            connectors = _collect(manager, status, entry.load())
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may fail in any way
+            return attrs.evolve(status, status=Status.BROKEN, error=_reason(error), cause=error)
+    status = attrs.evolve(status, connectors=connectors, deprecations=tuple(deprecations))
     if status.api not in (API, None):
         error_text = f"written for plugin API {status.api}, this core has {API}"
         return attrs.evolve(status, status=Status.INCOMPATIBLE, error=error_text)

@@ -26,6 +26,9 @@ def command(as_json: bool) -> None:
         ["SECTION", "NAME", "STATUS", "DISTRIBUTION", "SUMMARY"],
         sorted(row for status in statuses for row in _rows(status)),
     )
+    for status in statuses:
+        for text in status.deprecations:
+            click.echo(f"{status.distribution} {status.version}: {text}")
 
 
 def _rows(status: PluginStatus) -> Iterator[tuple[str, str, str, str, str]]:
