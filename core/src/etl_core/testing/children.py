@@ -15,11 +15,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from etl_core.document import Section
 from etl_core.hookspecs import Registration
+from etl_core.resolve import configured, make
 from etl_core.testing.base import Conformance
 from etl_core.testing.verdicts import fail, not_reached
 
-__all__ = ["Part", "main", "registration_of", "run_part", "spec_of"]
+__all__ = ["Part", "connector_of", "main", "registration_of", "run_part", "spec_of"]
 
 Part = Callable[[Any], None]
 _KILLED = -9
@@ -80,6 +82,13 @@ def registration_of(spec: Mapping[str, Any]) -> Registration:
     """Return the registration that `spec_of` described."""
     config = None if spec["config"] is None else _found(spec["config"])
     return Registration(spec["name"], config, spec["factory"])
+
+
+def connector_of(spec: Mapping[str, Any]) -> Any:
+    """Make the connector that `spec_of` described."""
+    registration = registration_of(spec)
+    section = Section(spec["section"], (), spec["name"], spec["settings"])
+    return make(registration, configured(registration, section, Path(spec["base"])))
 
 
 def _name_of(thing: Any) -> str:
