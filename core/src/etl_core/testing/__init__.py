@@ -2,11 +2,32 @@
 
 Subclass the kit of your connector's kind in a test module, give a registration and a config (for a
 destination also `read_back`), and pytest runs its clauses; `etl-core certify` runs the same without pytest.
+
+The names are loaded when first used: the command `certify` is registered from this package, and looking at
+plugins imports neither Arrow nor the engine.
 """
 
 from __future__ import annotations
 
-from etl_core.testing.base import Conformance
-from etl_core.testing.verdicts import Verdict
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from etl_core.testing.base import Conformance
+    from etl_core.testing.verdicts import Verdict
 
 __all__ = ["Conformance", "Verdict"]
+
+#: The module (below etl_core.testing) each public name lives in.
+_HOMES = {
+    "Conformance": "base",
+    "Verdict": "verdicts",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
