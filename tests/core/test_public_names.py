@@ -21,6 +21,7 @@ CHOSEN = {
     "events": {"Event"},
     "connectors": {"TransformStep"},
     "document": {"Document"},
+    "plugins": {"PluginStatus", "list_plugins"},
     "resolve": {"load_document"},
     "engine.documents": {"run_document"},
     "engine.manager": {"PipelineManager"},

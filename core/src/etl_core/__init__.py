@@ -88,6 +88,7 @@ if TYPE_CHECKING:
         pack_seq,
         unpack_seq,
     )
+    from etl_core.plugins import PluginStatus, list_plugins
     from etl_core.resolve import load_document
     from etl_core.result import (
         CheckResult,
@@ -160,6 +161,7 @@ __all__ = [
     "PipelineManager",
     "PipelineResult",
     "PluginError",
+    "PluginStatus",
     "Position",
     "PositionLostError",
     "Problem",
@@ -194,6 +196,7 @@ __all__ = [
     "data_columns",
     "hookimpl",
     "key_of",
+    "list_plugins",
     "load_document",
     "old_key_type",
     "pack_seq",
@@ -234,6 +237,7 @@ _HOMES = {
         "Kind Lag Mode Position Rejected RenameColumn Step Stream StreamInfo TableSchema Transformed "
         "WidenColumn Write pack_seq unpack_seq"
     ),
+    "plugins": "PluginStatus list_plugins",
     "resolve": "load_document",
     "result": "CheckResult DestinationTiming PipelineCounts PipelineResult SourceTiming StreamCounts",
     "schema": (

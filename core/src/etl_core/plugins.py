@@ -20,7 +20,7 @@ from etl_core.discovery import Connector, PluginStatus, Status, load_plugin
 from etl_core.errors import PluginError
 from etl_core.hookspecs import ENTRY_POINT_GROUP, HOOKS, Registration
 
-__all__ = ["DISABLE", "LOAD", "Connector", "PluginStatus", "Plugins", "Status", "installed"]
+__all__ = ["DISABLE", "LOAD", "Connector", "PluginStatus", "Plugins", "Status", "installed", "list_plugins"]
 
 DISABLE = "ETL_DISABLE_PLUGINS"
 LOAD = "ETL_LOAD_PLUGINS"
@@ -129,6 +129,11 @@ class Plugins:
 def installed() -> Plugins:
     """Return this process's plugins; they are loaded at the first call."""
     return _discover(os.environ.get(DISABLE, ""), os.environ.get(LOAD))
+
+
+def list_plugins() -> Sequence[PluginStatus]:
+    """Return every plugin found and what became of it, as `etl-core list-plugins` shows it; for hosts."""
+    return installed().statuses
 
 
 @lru_cache
