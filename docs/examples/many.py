@@ -1,7 +1,8 @@
 from pathlib import Path
 
-from hello import Hello, HelloConfig
-from lines import Lines, LinesConfig
+from etl_hello.config import HelloConfig, LinesConfig
+from etl_hello.destination import Lines
+from etl_hello.source import Hello
 
 from etl_core import Pipeline, PipelineManager
 

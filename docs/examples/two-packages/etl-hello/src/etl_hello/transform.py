@@ -1,12 +1,6 @@
 import pyarrow.compute as pc
-from attrs import frozen
 
-from etl_core import Registration, Transform, hookimpl, setting
-
-
-@frozen
-class ShoutConfig:
-    column: str = setting(help="The column to write in capitals.")
+from etl_core import Transform
 
 
 class Shout(Transform):
@@ -19,8 +13,3 @@ class Shout(Transform):
     def apply(self, ctx, stream, rows):
         index = rows.schema.get_field_index(self.column)
         return rows.set_column(index, self.column, pc.utf8_upper(rows.column(index)))
-
-
-@hookimpl
-def etl_register_transform():
-    return [Registration("shout", ShoutConfig, Shout, "One column in capitals.")]

@@ -1,15 +1,7 @@
 import json
 import os
-from pathlib import Path
 
-from attrs import frozen
-
-from etl_core import Destination, Registration, hookimpl, setting
-
-
-@frozen
-class LinesConfig:
-    path: Path = setting(help="The file that rows are added to.")
+from etl_core import Destination, data_columns
 
 
 class Lines(Destination):
@@ -18,7 +10,8 @@ class Lines(Destination):
         self.accepted = []
 
     def write(self, write):
-        self.accepted += write.rows.select(["n", "text"]).to_pylist()
+        columns = data_columns(write.rows.schema).names
+        self.accepted += write.rows.select(columns).to_pylist()
 
     def flush(self, position):
         with self.path.open("a", encoding="utf-8") as file:
@@ -29,8 +22,3 @@ class Lines(Destination):
 
     def abort(self):
         self.accepted.clear()
-
-
-@hookimpl
-def etl_register_destination():
-    return [Registration("lines", LinesConfig, Lines, "JSON lines, at least once.")]
