@@ -106,12 +106,14 @@ def make(registration: Registration, config: object = None) -> Any:
         ) from error
 
 
-def configured(registration: Registration, section: Section, base: Path) -> Any:
+def configured(
+    registration: Registration, section: Section, base: Path, problems: Problems | None = None
+) -> Any:
     """Return the config that a section's settings make, paths relative to `base`; None where there is none.
 
-    Raises ConfigError with every problem at once.
+    Raises ConfigError with every problem at once; `problems` has those found before, and knows the file.
     """
-    problems = Problems()
+    problems = Problems() if problems is None else problems
     problems.extend(_wrong_settings(section, registration, base))
     problems.raise_if_any()
     return None if registration.config is None else structure(section.settings, registration.config, base)
