@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -126,7 +127,8 @@ class CommonClauses(Conformance):
 def _loaded_by(module: str) -> set[str]:
     """Return the modules that a new interpreter has after importing one."""
     command = [sys.executable, "-c", _HEAVY.format(module)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise EtlError("the module of the settings cannot be imported by itself", module=module)
     return set(json.loads(done.stdout))
