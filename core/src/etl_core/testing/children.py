@@ -7,10 +7,9 @@ make the connector anew from its registration and settings, as a run does.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,11 @@ from etl_core.document import Section
 from etl_core.hookspecs import Registration
 from etl_core.resolve import configured, make
 from etl_core.testing.base import Conformance
+from etl_core.testing.child import Part, command_of, environment_of
 from etl_core.testing.verdicts import fail, not_reached
 
 __all__ = ["Part", "connector_of", "main", "registration_of", "run_part", "spec_of"]
 
-Part = Callable[[Any], None]
 _KILLED = -9
 
 
@@ -34,14 +33,11 @@ def run_part(
 
     `kill_at` is `name` or `name:n` of `etl_core.engine.failpoints`. Any other end breaks the clause.
     """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    environment |= {"ETL_FAILPOINT": kill_at} if kill_at else {}
-    command = [sys.executable, "-m", "etl_core.testing.children", f"{part.__module__}:{part.__qualname__}"]
     try:
         done = subprocess.run(
-            command,
+            command_of(part),
             input=json.dumps(argument),
-            env=environment,
+            env=environment_of({"ETL_FAILPOINT": kill_at} if kill_at else {}),
             text=True,
             capture_output=True,
             check=False,
@@ -113,7 +109,7 @@ def _plain(value: object) -> str:
 def main() -> None:
     """Run the part named on the command line with the argument on stdin."""
     part: Part = _found(sys.argv[1])
-    part(json.load(sys.stdin))
+    part(json.loads(sys.stdin.readline()))
 
 
 if __name__ == "__main__":
