@@ -1,0 +1,17 @@
+"""The kit for transforms."""
+
+from __future__ import annotations
+
+from etl_core.testing.transform_answers import AnswerClauses
+from etl_core.testing.transform_lineage import LineageClauses
+from etl_core.testing.transform_repeats import RepeatClauses
+from etl_core.testing.transform_runs import RunClauses
+
+__all__ = ["TransformConformance"]
+
+
+class TransformConformance(AnswerClauses, RepeatClauses, LineageClauses, RunClauses):
+    """What a transform promises. Give `registration`, `config` and `rows`; `key`, `stream` where they matter.
+
+    `bad_rows` are rows it must reject. `per_batch`, `fans_out` and `varies` say what it does not promise.
+    """
