@@ -45,6 +45,7 @@ def test_what_comes_with_the_core_registers_through_the_same_hooks() -> None:
         "executors",
         "loaders",
         "state",
+        "testing",
     }
     assert found.find("load", "upsert").name == "upsert"
     assert found.find("state", "sqlite").name == "sqlite"

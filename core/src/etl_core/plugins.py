@@ -20,12 +20,23 @@ from etl_core.discovery import Connector, PluginStatus, Status, load_plugin
 from etl_core.errors import PluginError
 from etl_core.hookspecs import ENTRY_POINT_GROUP, HOOKS, Registration
 
-__all__ = ["DISABLE", "LOAD", "Connector", "PluginStatus", "Plugins", "Status", "installed", "list_plugins"]
+__all__ = [
+    "DISABLE",
+    "LOAD",
+    "OWN",
+    "Connector",
+    "PluginStatus",
+    "Plugins",
+    "Status",
+    "installed",
+    "list_plugins",
+]
 
 DISABLE = "ETL_DISABLE_PLUGINS"
 LOAD = "ETL_LOAD_PLUGINS"
 
-_OWN = "etl-core"
+#: The distribution whose plugins are never blocked, and whose commands are listed as ours.
+OWN = "etl-core"
 _ROLES = {
     "extract": "source",
     "transform": "transform",
@@ -151,6 +162,6 @@ def _names(text: str) -> frozenset[str]:
 
 def _blocked(entry: EntryPoint, disabled: Iterable[str], allowed: Iterable[str] | None) -> bool:
     names = {entry.name, _distribution(entry)}
-    if _OWN in names:
+    if OWN in names:
         return False
     return bool(names.intersection(disabled)) or (allowed is not None and not names.intersection(allowed))
