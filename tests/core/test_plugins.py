@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -52,18 +53,31 @@ def test_what_comes_with_the_core_registers_through_the_same_hooks() -> None:
     assert found.find("executor", "threads").name == "threads"
 
 
-def test_an_installed_plugin_is_active_with_all_that_describes_it(install: Install) -> None:
+def test_an_installed_plugin_is_active_with_all_that_describes_it(install: Install, tmp_path: Path) -> None:
     install("etl-good", good(), version="2.1")
     assert status_of("good").to_json() == {
         "plugin": "good",
         "distribution": "etl-good",
         "version": "2.1",
         "origin": "etl_good_plugin",
+        "location": str(tmp_path / "site-packages" / "etl_good_plugin.py"),
         "status": "active",
         "api": 1,
         "summary": "for a test",
-        "connectors": [{"section": "extract", "name": "good", "summary": "reads nothing"}],
+        "connectors": [
+            {
+                "section": "extract",
+                "kind": "source",
+                "name": "good",
+                "summary": "reads nothing",
+                "conflict": None,
+                "error": None,
+                "hint": None,
+            }
+        ],
         "error": None,
+        "hint": None,
+        "notes": [],
         "deprecations": [],
     }
 

@@ -6,6 +6,7 @@ Only `importlib.metadata`, and only the packages whose entry points name the gro
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import PurePath
 from typing import Any
@@ -19,8 +20,9 @@ __all__ = ["Installed", "canonical", "found_in", "points_of"]
 class Installed:
     """One entry point of a distribution; without a `point`, why the distribution's cannot be read.
 
-    `incomplete` tells that its metadata lacks a name or version, `copies` where the same distribution is
-    installed again, which is not used.
+    `incomplete` tells that its metadata lacks a name or version, `requires` what it needs, `copies` where the
+    same distribution is installed again, which is not used. `twin` is what another entry point of the same
+    name, which came first, leads to.
     """
 
     distribution: str
@@ -28,8 +30,10 @@ class Installed:
     summary: str
     directory: str
     incomplete: bool = False
+    requires: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()
     point: EntryPoint | None = None
+    twin: str | None = None
     error: str | None = None
 
 
@@ -46,6 +50,8 @@ def found_in(group: str) -> list[Installed]:
             continue
         about = _about(distribution)
         first = used.setdefault(canonical(about.distribution), [])
+        if first and _is_build(about, first[0]):
+            continue
         if first:
             first[:] = [evolve(one, copies=(*one.copies, about.directory)) for one in first]
         else:
@@ -59,6 +65,11 @@ def points_of(distribution: str, group: str) -> list[EntryPoint]:
     return [each.point for each in found_in(group) if each.point and canonical(each.distribution) == wanted]
 
 
+def _is_build(copy: Installed, used: Installed) -> bool:
+    """Tell whether a copy is what building leaves beside the code of an editable installation."""
+    return copy.directory.endswith(".egg-info") and copy.version == used.version
+
+
 def _place(installed: Installed) -> tuple[str, str]:
     return installed.distribution, installed.point.name if installed.point else ""
 
@@ -69,9 +80,14 @@ def _points(distribution: Distribution, group: str) -> list[dict[str, Any]]:
         text = distribution.read_text("entry_points.txt") or ""
         if not re.search(rf"^\s*\[\s*{re.escape(group)}\s*\]", text, re.MULTILINE):
             return []
-        return [{"point": point} for point in distribution.entry_points if point.group == group]
+        points = [point for point in distribution.entry_points if point.group == group]
     except Exception as error:  # noqa: BLE001 - what is wrong with one package is its own
         return [{"error": f"its entry points cannot be read: {type(error).__name__}"}]
+    return [{"point": point, "twin": _twin(point, points[:place])} for place, point in enumerate(points)]
+
+
+def _twin(point: EntryPoint, before: Sequence[EntryPoint]) -> str | None:
+    return next((other.value for other in before if other.name == point.name), None)
 
 
 def _about(distribution: Distribution) -> Installed:
@@ -79,8 +95,10 @@ def _about(distribution: Distribution) -> Installed:
     try:
         metadata: Any = distribution.metadata
         name, version, summary = (metadata.get(key) for key in ("Name", "Version", "Summary"))
+        requires = tuple(metadata.get_all("Requires-Dist") or ())
     except Exception:  # noqa: BLE001 - as above
         name = version = summary = None
+        requires = ()
     directory = str(getattr(distribution, "_path", ""))
     stem_name, _, stem_version = PurePath(directory).stem.partition("-")
     return Installed(
@@ -89,4 +107,5 @@ def _about(distribution: Distribution) -> Installed:
         summary=summary or "",
         directory=directory,
         incomplete=not (name and version),
+        requires=requires,
     )
