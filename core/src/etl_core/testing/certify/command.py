@@ -66,7 +66,9 @@ def command(
     """
     targets = targets_of(name)
     given = given_to(targets, file) if file else {}
-    targets = [target for target in targets if not file or target in given]
+    for target in [target for target in targets if file and target not in given]:
+        click.echo(f"{target} is left out: no section of the file uses it", err=True)
+        targets.remove(target)
     try:
         with _directory() as directory, showing(name) as show:
             jobs = jobs_of(targets, given, directory, deadline, settings().debug)
@@ -94,7 +96,7 @@ def _outcomes(job: Job, show: Callable[[str], None], *, quiet: bool) -> list[Out
         if not quiet:
             report.take(outcome)
     if not quiet:
-        report.end(outcomes)
+        report.end()
     return outcomes
 
 

@@ -22,6 +22,8 @@ __all__ = ["Died", "Hung", "Worker"]
 
 #: Seconds a worker has to put away what it made, once it was asked to end.
 _GRACE = 10.0
+#: Seconds it may take until it says the first word: Arrow, the plugin and its kit are loaded before.
+_LOADING = 120.0
 
 
 class Hung(Exception):
@@ -69,10 +71,12 @@ class Worker:
     def messages(self, deadline: float) -> Iterator[dict[str, Any]]:
         """Yield what the worker says until it has said all.
 
-        Raises Hung when nothing comes for `deadline` seconds, Died when it ends before, and the PluginError
-        or ConfigError that it reports.
+        Raises Hung when nothing comes for `deadline` seconds (at first, longer), Died when it ends before,
+        and the PluginError or ConfigError that it reports.
         """
-        while (message := self._next(deadline)) is not None:
+        patience = max(_LOADING, deadline)
+        while (message := self._next(patience)) is not None:
+            patience = deadline
             if message["event"] == "done":
                 self._done = True
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -13,7 +13,7 @@ import click
 from attrs import define, field
 
 from etl_core.testing.certify.supervising import Job
-from etl_core.testing.clauses import UNUSABLE, Outcome
+from etl_core.testing.clauses import Outcome
 from etl_core.testing.verdicts import Verdict
 
 __all__ = ["Report", "certified", "summary", "to_json"]
@@ -37,7 +37,8 @@ class Report:
         click.echo(click.style(self._line("CLAUSE", "VERDICT", "SECONDS", "WHAT IT SAYS"), bold=True))
 
     def take(self, outcome: Outcome) -> None:
-        """Print how a clause ended."""
+        """Keep how a clause ended, and print it."""
+        self.outcomes.append(outcome)
         said = _said(self.job, outcome)
         first, *rest = _wrapped(said, len(self._line("", "", "", "|")) - 1)
         cells = self._line(outcome.clause.name, outcome.verdict, f"{outcome.seconds:.1f}", first)
@@ -46,14 +47,18 @@ class Report:
         for line in rest:
             click.echo(self._line("", "", "", line))
 
-    def end(self, outcomes: Iterable[Outcome]) -> None:
-        """Print what to do about the clauses that were not kept."""
+    def end(self) -> None:
+        """Print what to do about the clauses that were not kept, and what the others need to be tried."""
         click.echo()
-        for outcome in outcomes:
-            if outcome.verdict in {Verdict.FAIL, Verdict.NOT_REACHED} and outcome.reason != UNUSABLE:
-                for line in _described(outcome):
-                    click.echo(line)
-                click.echo()
+        for outcome in self.outcomes:
+            if outcome.verdict is Verdict.FAIL:
+                _print_block(_failed(outcome))
+        missing: dict[str, list[str]] = defaultdict(list)
+        for outcome in self.outcomes:
+            if outcome.verdict is Verdict.NOT_REACHED:
+                missing[outcome.reason].append(outcome.clause.name)
+        for reason, names in missing.items():
+            _print_block([f"NOT REACHED: {reason}", f"  clauses: {', '.join(names)}"])
 
     def _line(self, name: str, verdict: str, seconds: str, said: str) -> str:
         width = max(len(clause.name) for clause in self.job.clauses)
@@ -74,12 +79,18 @@ def _wrapped(text: str, indent: int) -> list[str]:
     return textwrap.wrap(text, width) or [""]
 
 
-def _described(outcome: Outcome) -> Iterator[str]:
-    yield click.style(f"{outcome.verdict}: {outcome.clause.name}", fg=_COLOURS[outcome.verdict], bold=True)
+def _failed(outcome: Outcome) -> Iterator[str]:
+    yield f"FAIL: {outcome.clause.name}"
     yield f"  promise: {outcome.clause.promise}"
-    yield f"  {'missing' if outcome.verdict is Verdict.NOT_REACHED else 'found'}: {outcome.reason}"
+    yield f"  found: {outcome.reason}"
     if outcome.clause.advice:
         yield f"  do: {outcome.clause.advice}"
+
+
+def _print_block(lines: Iterable[str]) -> None:
+    for place, line in enumerate(lines):
+        click.echo(line if place else click.style(line, fg="red", bold=True))
+    click.echo()
 
 
 def certified(outcomes: Sequence[Outcome]) -> bool:
