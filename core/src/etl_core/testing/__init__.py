@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from etl_core.testing.base import Conformance
+    from etl_core.testing.destination import DestinationConformance
+    from etl_core.testing.source import SourceConformance
     from etl_core.testing.verdicts import Verdict
 
-__all__ = ["Conformance", "Verdict"]
+__all__ = ["Conformance", "DestinationConformance", "SourceConformance", "Verdict"]
 
 #: The module (below etl_core.testing) each public name lives in.
 _HOMES = {
     "Conformance": "base",
+    "DestinationConformance": "destination",
+    "SourceConformance": "source",
     "Verdict": "verdicts",
 }
 

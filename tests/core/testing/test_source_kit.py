@@ -1,0 +1,178 @@
+"""The kit for sources: right ones pass, each wrong one is caught by the clause meant for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import pytest
+from support.planted import sources as planted
+from support.planted.source_settings import LedgerSettings
+
+from etl_core import Registration
+from etl_core.testing.clauses import run
+from etl_core.testing.source import SourceConformance
+from etl_core.testing.verdicts import Verdict
+
+_BEGINNING = [
+    [["i", 1, "one"], ["i", 2, "two"]],
+    [["u", 1, "uno"]],
+    [["i", 3, None], ["d", 2, None], ["i", 4, "four"]],
+]
+
+
+class LedgerKit(SourceConformance):
+    """A file of three transactions, with more to come."""
+
+    registration = Registration(
+        "ledger", LedgerSettings, "support.planted.sources:Ledger", "A file of transactions"
+    )
+    endless: ClassVar[bool] = True
+
+    def config(self) -> Mapping[str, Any]:
+        return {
+            "path": str(self.directory / "ledger"),
+            "password": planted.PASSWORD,
+            "endless": self.endless,
+        }
+
+    def prepare(self) -> None:
+        self.changes = 0
+        for transaction in _BEGINNING:
+            self.add(transaction)
+
+    def add(self, transaction: list[list[Any]]) -> None:
+        with (self.directory / "ledger").open("a") as file:
+            file.write(json.dumps(transaction) + "\n")
+
+    def change(self) -> None:
+        self.changes += 1
+        new = 10 * self.changes
+        self.add([["i", new, "new"], ["i", new + 1, "newer"], ["u", 3, f"changed {new}"]])
+
+
+class TestLedger(LedgerKit):
+    """A right one that goes on for ever."""
+
+
+class TestCopying(LedgerKit):
+    """A right one with snapshots, which are begun anew."""
+
+    registration = Registration(
+        "copying", LedgerSettings, "support.planted.sources:Copying", "A file of transactions"
+    )
+
+
+class FiniteKit(LedgerKit):
+    registration = Registration(
+        "plain", LedgerSettings, "support.planted.sources:Plain", "A file of transactions"
+    )
+    endless = False
+
+
+class Impatient(LedgerKit):
+    """Without the clauses that start processes; gives up soon."""
+
+    patience = 1.0
+    deadline = 10.0
+    grace = 1.0
+    test_looking_at_it_is_light = None  # type: ignore[assignment]
+    test_a_kill_loses_and_repeats_nothing = None  # type: ignore[assignment]
+    test_what_a_kill_repeats_can_be_known = None  # type: ignore[assignment]
+
+
+@pytest.fixture(autouse=True)
+def _release() -> Iterator[None]:
+    planted.released.clear()
+    yield
+    planted.released.set()
+    for file in planted.kept:
+        file.close()
+    planted.kept.clear()
+
+
+def kit_of(source: type[planted.Ledger], base: type[LedgerKit] = Impatient, **facts: Any) -> Any:
+    name = f"support.planted.sources:{source.__name__}"
+    registration = Registration("planted", LedgerSettings, name, "Planted")
+    return type(source.__name__, (base,), {"registration": registration, **facts})
+
+
+def failing(kit: type[SourceConformance], *only: str) -> set[str]:
+    outcomes = list(run(kit, only=only))
+    unreached = [one for one in outcomes if one.verdict is Verdict.NOT_REACHED]
+    assert not unreached, unreached
+    return {one.clause.name for one in outcomes if one.verdict is Verdict.FAIL}
+
+
+RESUME = "every_position_gives_the_rest"
+CONSUMES = "reading_consumes_nothing"
+AGAIN = "it_reads_again_after_a_failure"
+FOREIGN = "a_position_that_is_not_its_own_is_refused"
+TEARDOWN = "teardown_can_be_repeated"
+DESCRIBED = "streams_are_described"
+LOOKING = "looking_changes_nothing"
+SAMPLE = "a_sample_is_small"
+ROWS = "rows_fit_their_stream"
+SEQUENCES = "sequences_rise"
+JSON = "positions_are_json"
+IDLE = "it_yields_when_idle"
+UNTIL = "it_ends_at_until"
+CANCEL = "it_ends_when_cancelled"
+FAILURE = "nothing_is_left_after_a_failure"
+ACK = "ack_may_come_at_any_time"
+LEFT = "nothing_is_left_behind"
+SECRETS = "secrets_stay_secret"
+KILL = "a_kill_loses_and_repeats_nothing"
+KNOWN = "what_a_kill_repeats_can_be_known"
+
+#: Every wrong source with the clause meant for it, then those that fail by necessity, for the reason beside.
+WRONG: dict[type[planted.Ledger], tuple[str, ...]] = {
+    planted.ResumesTooFar: (RESUME, CONSUMES, AGAIN, ACK),  # all of them resume
+    planted.ResumesTooEarly: (RESUME, CONSUMES, AGAIN, ACK, SEQUENCES),  # the same, and repeats what it told
+    planted.ResumesFromItself: (AGAIN,),
+    planted.AcksWhatItReads: (CONSUMES, RESUME, ACK),  # what comes after earlier positions is gone
+    planted.GoesOnAfterCancel: (CANCEL,),
+    planted.SwallowsCancel: (CANCEL, AGAIN),  # where a cancel was the reason to close
+    planted.NeverIdles: (IDLE,),
+    planted.LeavesThreads: (LEFT, FAILURE, CANCEL),  # whatever becomes of a read, it leaves one
+    planted.LeavesFiles: (FAILURE, CANCEL),  # a cancel is an early end, too
+    planted.LogsItsPassword: (SECRETS,),
+    planted.TellsThePassword: (SECRETS,),
+    planted.WrongReservedType: (ROWS,),
+    planted.RepeatsItsSequence: (SEQUENCES,),
+    planted.SequencesFall: (SEQUENCES,),
+    planted.SequencesByTime: (RESUME, CONSUMES, AGAIN, ACK, LOOKING),  # each compares them
+    planted.NoSequences: (SEQUENCES,),
+    planted.KeyIsElsewhere: (DESCRIBED, ROWS),  # no row has such a key
+    planted.DeletesWithoutKey: (ROWS,),
+    planted.AckWaits: (ACK,),
+    planted.PassesUntil: (UNTIL,),
+    planted.EndsTooEarly: (UNTIL,),
+    planted.PositionIsATuple: (JSON,),
+    planted.StartsOverInSilence: (FOREIGN,),
+    planted.SkipsWhatIsToCome: (FOREIGN,),
+    planted.FailsWithoutAWord: (FOREIGN,),
+    planted.StartsOverAfterTeardown: (TEARDOWN,),
+    planted.TearsDownOnce: (TEARDOWN, LOOKING),  # which tears down to see what is there
+    planted.SamplesEverything: (SAMPLE,),
+    planted.SampleMovesTheSlot: (LOOKING,),
+}
+
+
+@pytest.mark.parametrize("source", WRONG, ids=lambda source: source.__name__)
+def test_a_wrong_source_is_caught_by_its_clause(source: type[planted.Ledger]) -> None:
+    deadline = 3.0 if source is planted.PassesUntil else 10.0
+    assert failing(kit_of(source, deadline=deadline)) == set(WRONG[source])
+
+
+def test_reordered_rows_are_caught() -> None:
+    # Finite, so that nothing but a position is resumed from.
+    found = failing(kit_of(planted.Reorders, endless=False))
+    assert found == {RESUME, CONSUMES, AGAIN, ACK}
+
+
+@pytest.mark.parametrize("source", [planted.Plain, planted.Whole], ids=lambda source: source.__name__)
+def test_a_finite_source_may_be_simple(source: type[planted.Ledger]) -> None:
+    kit = kit_of(source, FiniteKit)
+    assert {one.verdict for one in run(kit)} == {Verdict.PASS, Verdict.SKIP}
