@@ -21,6 +21,7 @@ COMMANDS = {
     "describe": "describe",
     "discover": "discover",
     "list-plugins": "list_plugins",
+    "new-plugin": "new_plugin",
     "preview": "preview",
     "run": "run",
     "schema": "schema",
