@@ -34,9 +34,41 @@ def test_list_plugins_shows_what_each_offers_and_what_is_broken(run: Run, instal
 
 
 @pytest.mark.usefixtures("toy")
+def test_list_plugins_says_what_to_do(run: Run, install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("etl-bad", "print('loud'); raise RuntimeError('no licence')")
+    command = "Registration('run', None, 'a:b', 'Hides ours.')"
+    hook = "from etl_core import hookimpl, Registration\n@hookimpl\ndef etl_register_commands(): "
+    install("etl-rude", f"{hook}return [{command}, Registration('hello', None, 'a:b')]")
+    monkeypatch.setenv("ETL_DISABLE_PLUGINS", "etl-nobody")
+    done = run("list-plugins")
+    assert done.exit_code == 0
+    assert "ETL_DISABLE_PLUGINS names etl-nobody, which is not installed" in done.stderr
+    assert (
+        "etl-bad 1.0 (bad) is broken: update etl-bad, report it to its authors, or leave it out"
+        in done.stdout
+    )
+    assert "etl-rude 1.0: command run is hidden: its author has to give it another name" in done.stdout
+    rows = [line.split(maxsplit=5) for line in done.stdout.splitlines()]
+    assert [
+        "commands",
+        "hello",
+        "duplicate",
+        "etl-toy",
+        "1.0",
+        "etl-rude 1.0 registers the same name",
+    ] in rows
+    assert ["commands", "run", "hidden", "etl-rude", "1.0", "etl-core has a command of that name"] in rows
+    listed = {one["plugin"]: one for one in json.loads(run("list-plugins", "--json").stdout)}
+    assert [one["conflict"] for one in listed["rude"]["connectors"]] == ["hidden", "duplicate"]
+    assert listed["rude"]["status"] == "active"
+    assert run("hello").exit_code == 3
+
+
+@pytest.mark.usefixtures("toy")
 def test_no_plugins_leaves_what_comes_with_the_core(run: Run) -> None:
     listed = json.loads(run("--no-plugins", "list-plugins", "--json").stdout)
-    assert {one["plugin"]: one["status"] for one in listed}["toy"] == "blocked"
+    [toy] = [one for one in listed if one["plugin"] == "toy"]
+    assert (toy["status"], toy["error"]) == ("blocked", "--no-plugins was given")
     assert all(one["status"] == "active" for one in listed if one["distribution"] == "etl-core")
 
 
