@@ -11,7 +11,7 @@ import click
 
 from etl_core.cli.options import common, settings
 from etl_core.errors import Cancelled, PluginError
-from etl_core.plugins import LOAD, OWN, installed
+from etl_core.plugins import LOAD, NONE, OWN, installed
 
 __all__ = ["COMMANDS", "App", "app"]
 
@@ -98,7 +98,7 @@ def _plugin_command(name: str) -> click.Command | None:
 
 def _without_plugins(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value:
-        os.environ[LOAD] = ""
+        os.environ[LOAD] = NONE
 
 
 @click.group(cls=App, context_settings={"help_option_names": ["-h", "--help"]})
