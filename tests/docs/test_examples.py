@@ -16,14 +16,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
 TWO = EXAMPLES / "two-packages"
-GREETINGS = [{"n": n, "text": f"hello {n}"} for n in range(5)]
-SHOUTED = [{"n": n, "text": f"HELLO {n}"} for n in range(5)]
+GREETINGS = [(n, f"hello {n}") for n in range(5)]
+SHOUTED = [(n, f"HELLO {n}") for n in range(5)]
 
 Run = Callable[..., str]
 
 
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+def rows(path: Path) -> list[tuple[int, str]]:
+    """Return the greetings in a database."""
+    import duckdb
+
+    with duckdb.connect(str(path)) as database:
+        return database.sql("select n, text from greetings order by n").fetchall()
 
 
 @pytest.fixture
@@ -36,34 +40,36 @@ def test_the_package_of_examples_is_found_as_a_plugin(etl_core: Run) -> None:
     listed = json.loads(etl_core("list-plugins", "--json"))
     [mine] = [each for each in listed if each["distribution"] == "etl-hello"]
     offers = {(c["section"], c["name"]) for c in mine["connectors"]}
-    assert offers == {("extract", "hello"), ("transform", "shout"), ("destination", "lines")}
+    assert offers == {("extract", "hello"), ("transform", "shout")}
     assert (mine["status"], mine["api"]) == ("active", 1)
     assert "How many greetings." in etl_core("describe", "hello")
 
 
 def test_the_example_document_runs_and_resumes(etl_core: Run, document: Path) -> None:
-    target = document.parent / "greetings.jsonl"
+    target = document.parent / "greetings.duckdb"
     etl_core("run", document, "--once")
-    assert lines(target) == SHOUTED
+    assert rows(target) == SHOUTED
     document.write_text(document.read_text().replace("count: 5", "count: 6"))
     etl_core("run", document, "--once")
-    assert lines(target) == [*SHOUTED, {"n": 5, "text": "HELLO 5"}]
+    assert rows(target) == [*SHOUTED, (5, "HELLO 5")]
 
 
 def test_the_host_lists_plugins_and_runs_what_lies_in_a_directory(
     run: Run, site: Path, document: Path
 ) -> None:
     nightly = site / "bin" / "nightly"
-    assert "etl-hello 0.1.0 active: hello, shout, lines" in run(nightly, "plugins").splitlines()
+    assert "etl-hello 0.1.0 active: hello, shout" in run(nightly, "plugins").splitlines()
     second = document.with_name("second.yaml")
-    second.write_text(document.read_text().replace("pipeline: hello", "pipeline: second").replace("5", "2"))
+    changes = {"pipeline: hello": "pipeline: second", "count: 5": "count: 2", "greetings": "others"}
+    for old, new in changes.items():
+        second.write_text((second if second.exists() else document).read_text().replace(old, new))
     assert run(nightly, "run", document.parent).splitlines() == ["hello 5", "second 2"]
-    assert sorted(map(str, lines(document.parent / "greetings.jsonl"))) == sorted(
-        map(str, [*SHOUTED, *SHOUTED[:2]])
-    )
-    second.write_text(second.read_text().replace("column: text", "column: absent"))
-    (document.parent / "state.db").unlink()
-    assert run(nightly, "run", document.parent, code=1).splitlines()[0].startswith("hello ")
+    assert rows(document.with_name("greetings.duckdb")) == SHOUTED
+    assert rows(document.with_name("others.duckdb")) == SHOUTED[:2]
+    second.write_text(second.read_text().replace("count: 2", "count: 1"))
+    hello, failed = run(nightly, "run", document.parent, code=1).splitlines()
+    assert hello.startswith("hello ")
+    assert failed == "second there are not as many greetings (count=1)"
     second.write_text(second.read_text().replace("use: hello", "use: halo"))
     run(nightly, "run", document.parent, code=1)
 
@@ -72,12 +78,12 @@ def test_a_pipeline_is_built_and_run_in_ten_lines_of_python(run: Run, tmp_path: 
     script = EXAMPLES / "ten_lines.py"
     assert len([line for line in script.read_text().splitlines() if line]) <= 10
     assert run(script).startswith("5 rows in ")
-    assert lines(tmp_path / "greetings.jsonl") == GREETINGS
+    assert rows(tmp_path / "greetings.duckdb") == GREETINGS
 
 
 def test_many_pipelines_run_in_a_manager(run: Run, tmp_path: Path) -> None:
     assert run(EXAMPLES / "many.py").splitlines() == ["hello-1 1", "hello-2 2", "hello-3 3"]
-    assert lines(tmp_path / "greetings-3.jsonl") == GREETINGS[:3]
+    assert rows(tmp_path / "greetings-3.duckdb") == GREETINGS[:3]
 
 
 def test_a_document_is_run_from_python(run: Run, document: Path) -> None:

@@ -1,6 +1,4 @@
-"""The settings: what a document may say under `use: hello`, `shout` and `lines`."""
-
-from pathlib import Path
+"""The settings: what a document may say under `use: hello` and `use: shout`."""
 
 from attrs import frozen
 
@@ -19,10 +17,3 @@ class ShoutConfig:
     """Which column."""
 
     column: str = setting(help="The column to write in capitals.")
-
-
-@frozen
-class LinesConfig:
-    """Which file."""
-
-    path: Path = setting(help="The file that rows are added to.")

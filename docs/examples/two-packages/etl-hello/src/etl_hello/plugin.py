@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from etl_core import Registration, hookimpl
-from etl_hello.config import HelloConfig, LinesConfig, ShoutConfig
+from etl_hello.config import HelloConfig, ShoutConfig
 
 
 @hookimpl
@@ -14,8 +14,3 @@ def etl_register_extract() -> Sequence[Registration]:
 @hookimpl
 def etl_register_transform() -> Sequence[Registration]:
     return [Registration("shout", ShoutConfig, "etl_hello.transform:Shout", "A column in capitals.", api=1)]
-
-
-@hookimpl
-def etl_register_destination() -> Sequence[Registration]:
-    return [Registration("lines", LinesConfig, "etl_hello.destination:Lines", "JSON lines in a file.", api=1)]
