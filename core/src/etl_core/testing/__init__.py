@@ -14,17 +14,37 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from etl_core.testing.base import Conformance
+    from etl_core.testing.command import CommandConformance
     from etl_core.testing.destination import DestinationConformance
+    from etl_core.testing.executor import ExecutorConformance
+    from etl_core.testing.loader import LoaderConformance
     from etl_core.testing.source import SourceConformance
+    from etl_core.testing.state import StateStoreConformance
+    from etl_core.testing.transform import TransformConformance
     from etl_core.testing.verdicts import Verdict
 
-__all__ = ["Conformance", "DestinationConformance", "SourceConformance", "Verdict"]
+__all__ = [
+    "CommandConformance",
+    "Conformance",
+    "DestinationConformance",
+    "ExecutorConformance",
+    "LoaderConformance",
+    "SourceConformance",
+    "StateStoreConformance",
+    "TransformConformance",
+    "Verdict",
+]
 
 #: The module (below etl_core.testing) each public name lives in.
 _HOMES = {
+    "CommandConformance": "command",
     "Conformance": "base",
     "DestinationConformance": "destination",
+    "ExecutorConformance": "executor",
+    "LoaderConformance": "loader",
     "SourceConformance": "source",
+    "StateStoreConformance": "state",
+    "TransformConformance": "transform",
     "Verdict": "verdicts",
 }
 
