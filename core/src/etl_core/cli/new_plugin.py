@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def _next(name: Name, package: Path) -> list[str]:
     """Return the commands to type next."""
     install = "pip install" if find_spec("pip") else "uv pip install"
     return [
-        f"cd {package}",
+        f"cd {shlex.quote(str(package))}",
         f"{install} -e . --group dev",
         "pytest",
         "etl-core list-plugins",
