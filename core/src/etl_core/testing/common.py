@@ -16,7 +16,7 @@ from etl_core.testing.leftovers import Census
 from etl_core.testing.secrets import Watch, secrets_of, spoiled
 from etl_core.testing.verdicts import expect, fail, skip
 
-__all__ = ["CommonClauses"]
+__all__ = ["CommonClauses", "loaded_by"]
 
 _HEAVY = "import sys, json; import {}; print(json.dumps(sorted(sys.modules)))"
 
@@ -59,7 +59,7 @@ class CommonClauses(Conformance):
             skip("it has no settings")
         factory = self.registration.factory
         expect(isinstance(factory, str), "the factory is imported with the plugin")
-        loaded = _loaded_by(config.__module__)
+        loaded = loaded_by(config.__module__)
         expect("pyarrow" not in loaded, "looking at it imports pyarrow", module=config.__module__)
         heavy = str(factory).partition(":")[0]
         expect(heavy not in loaded, "looking at it imports its factory", module=heavy)
@@ -124,7 +124,7 @@ class CommonClauses(Conformance):
         expect(not left, "something was left behind", left=", ".join(left))
 
 
-def _loaded_by(module: str) -> set[str]:
+def loaded_by(module: str) -> set[str]:
     """Return the modules that a new interpreter has after importing one."""
     command = [sys.executable, "-c", _HEAVY.format(module)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
