@@ -45,6 +45,14 @@ def test_the_package_of_examples_is_found_as_a_plugin(etl_core: Run) -> None:
     assert "How many greetings." in etl_core("describe", "hello")
 
 
+def test_the_connectors_of_the_examples_are_certified(etl_core: Run) -> None:
+    assert etl_core("certify", "etl-hello").splitlines()[-1].startswith("etl-hello: certified (")
+
+
+def test_the_source_with_a_mistake_is_caught_as_the_guide_shows(run: Run) -> None:
+    assert run(EXAMPLES / "forgetful.py") == (EXAMPLES / "forgetful.txt").read_text()
+
+
 def test_the_example_document_runs_and_resumes(etl_core: Run, document: Path) -> None:
     target = document.parent / "greetings.duckdb"
     etl_core("run", document, "--once")

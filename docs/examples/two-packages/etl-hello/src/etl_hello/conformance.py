@@ -12,6 +12,7 @@ class HelloConformance(SourceConformance):
 
 class ShoutConformance(TransformConformance):
     registration = etl_register_transform()[0]
+    key = ("n",)
 
     def config(self):
         return {"column": "text"}
