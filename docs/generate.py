@@ -48,10 +48,10 @@ def pages() -> dict[str, str]:
 
 def hooks() -> Iterator[str]:
     """Describe every hook with its exact signature."""
-    yield from ("# Hooks", "", _doc(hookspecs), "")
+    yield from ("# Signatures of hooks, registrations", "", _doc(hookspecs), "")
     for section, name in hookspecs.HOOKS.items():
         hook = getattr(hookspecs, name)
-        yield from (f"## `{name}`", "", f"Section or role: `{section}`.", "")
+        yield from (f"## `{name}`", "", f"Section or role: `{section}`. [Its page](../hooks/{section}.md).", "")
         yield from ("```python", f"def {name}{_signature(hook)}", "```", "", _doc(hook), "")
     yield from _class(hookspecs.Registration)
 
