@@ -51,7 +51,8 @@ def hooks() -> Iterator[str]:
     yield from ("# Signatures of hooks, registrations", "", _doc(hookspecs), "")
     for section, name in hookspecs.HOOKS.items():
         hook = getattr(hookspecs, name)
-        yield from (f"## `{name}`", "", f"Section or role: `{section}`. [Its page](../hooks/{section}.md).", "")
+        place = f"Section or role: `{section}`. [Its page](../hooks/{section}.md)."
+        yield from (f"## `{name}`", "", place, "")
         yield from ("```python", f"def {name}{_signature(hook)}", "```", "", _doc(hook), "")
     yield from _class(hookspecs.Registration)
 
