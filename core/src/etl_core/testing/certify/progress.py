@@ -6,6 +6,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 __all__ = ["showing"]
 
@@ -40,5 +44,7 @@ class _Now:
     def begin(self, clause: str) -> None:
         self._clause, self._since = clause, monotonic()
 
-    def render(self) -> str:
-        return f"{self._name}: {self._clause}  {monotonic() - self._since:.0f} s"
+    def render(self) -> Text:
+        from rich.text import Text
+
+        return Text(f"{self._name}: {self._clause}  {monotonic() - self._since:.0f} s")
