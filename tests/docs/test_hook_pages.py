@@ -38,7 +38,7 @@ def test_it_shows_the_exact_signature_and_says_what_the_hook_says(section: str, 
 
 @pytest.mark.parametrize("section", hookspecs.HOOKS)
 def test_it_names_the_kit_that_is_for_it(section: str) -> None:
-    found = re.search(r"Kit: \[`(\w+)`\]", page_of(section))
+    found = re.search(r"Kit:\s\[`(\w+)`\]", page_of(section))
     assert found
     kit: type[Conformance] = getattr(etl_core.testing, found[1])
     assert kit.section == section
