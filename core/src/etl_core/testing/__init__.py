@@ -2,9 +2,6 @@
 
 Subclass the kit of your connector's kind in a test module, give a registration and a config (for a
 destination also `read_back`), and pytest runs its clauses; `etl-core certify` runs the same without pytest.
-
-The names are loaded when first used: the command `certify` is registered from this package, and looking at
-plugins imports neither Arrow nor the engine.
 """
 
 from __future__ import annotations
@@ -18,6 +15,7 @@ if TYPE_CHECKING:
     from etl_core.testing.destination import DestinationConformance
     from etl_core.testing.executor import ExecutorConformance
     from etl_core.testing.loader import LoaderConformance
+    from etl_core.testing.observer import ObserverConformance
     from etl_core.testing.source import SourceConformance
     from etl_core.testing.state import StateStoreConformance
     from etl_core.testing.transform import TransformConformance
@@ -29,19 +27,22 @@ __all__ = [
     "DestinationConformance",
     "ExecutorConformance",
     "LoaderConformance",
+    "ObserverConformance",
     "SourceConformance",
     "StateStoreConformance",
     "TransformConformance",
     "Verdict",
 ]
 
-#: The module (below etl_core.testing) each public name lives in.
+#: The module (below etl_core.testing) each public name lives in, loaded when it is first used: the command
+#: `certify` is registered from this package, and looking at plugins imports neither Arrow nor the engine.
 _HOMES = {
     "CommandConformance": "command",
     "Conformance": "base",
     "DestinationConformance": "destination",
     "ExecutorConformance": "executor",
     "LoaderConformance": "loader",
+    "ObserverConformance": "observer",
     "SourceConformance": "source",
     "StateStoreConformance": "state",
     "TransformConformance": "transform",
