@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -55,8 +56,10 @@ class Child:
     ) -> None:
         self._watchdog.cancel()
         self.kill()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
+            with suppress(BrokenPipeError):  # of what it was not told any more
                 pipe.close()
 
     def heard(self) -> str | None:

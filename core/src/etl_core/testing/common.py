@@ -6,6 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import attrs
 
@@ -88,7 +91,8 @@ class CommonClauses(Conformance):
             skip("it has no secret settings")
         with Watch(self.logs) as watch:
             watch.look(config)
-            watch.look(self.make())
+            with _closing(self.make()) as made:
+                watch.look(made)
             self.exercise()
             for path in found:
                 self._with_wrong_secret(path, watch)
@@ -122,6 +126,15 @@ class CommonClauses(Conformance):
         self.exercise()
         left = census.left(self.grace)
         expect(not left, "something was left behind", left=", ".join(left))
+
+
+@contextmanager
+def _closing(made: Any) -> Iterator[Any]:
+    """Give a connector, and close it where its kind has a `close`."""
+    try:
+        yield made
+    finally:
+        getattr(made, "close", lambda: None)()
 
 
 def loaded_by(module: str) -> set[str]:
