@@ -26,7 +26,7 @@ _SUFFIX = ".txt"
 _DISTRIBUTION = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?\Z", re.IGNORECASE)
 _PREFIX = "etl-"
 #: Longer names would no longer fit on the lines they stand on.
-_LONGEST = 40
+_LONGEST = 36
 
 
 @frozen
