@@ -10,7 +10,7 @@ from etl_core.testing.loader_writes import WriteClauses
 __all__ = ["LoaderConformance"]
 
 
-class LoaderConformance(WriteClauses, OrderClauses, ResultClauses, PurityClauses):
+class LoaderConformance(PurityClauses, ResultClauses, OrderClauses, WriteClauses):
     """What a loader promises. Give `registration` and `config`; `result` and `key` where they are its own.
 
     Its writes are applied to a table in memory, which must end as the scripts say.

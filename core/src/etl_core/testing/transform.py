@@ -10,7 +10,7 @@ from etl_core.testing.transform_runs import RunClauses
 __all__ = ["TransformConformance"]
 
 
-class TransformConformance(AnswerClauses, RepeatClauses, LineageClauses, RunClauses):
+class TransformConformance(RunClauses, LineageClauses, RepeatClauses, AnswerClauses):
     """What a transform promises. Give `registration`, `config` and `rows`; `key`, `stream` where they matter.
 
     `bad_rows` are rows it must reject. `per_batch`, `fans_out` and `varies` say what it does not promise.

@@ -12,9 +12,10 @@ from etl_core.config import CommitPolicy, Duration, LoadSettings
 from etl_core.connectors import TransformStep
 from etl_core.engine.pipeline import Pipeline
 from etl_core.interfaces import Transform
-from etl_core.model import COMMIT_TS, SEQ, Stream, unpack_seq
+from etl_core.model import Stream
 from etl_core.testing.children import connector_of, run_part, spec_of
-from etl_core.testing.journal import Journal, entries
+from etl_core.testing.journal import Journal
+from etl_core.testing.printed import printed_rows
 from etl_core.testing.script import Script, ScriptedSource
 from etl_core.testing.transform_calls import TransformKit
 from etl_core.testing.verdicts import expect, not_reached
@@ -42,22 +43,15 @@ class RunClauses(TransformKit):
             not_reached("the run made too few commits: `rows` must give rows")
         _run(self.make(), argument, self.directory / "killed")
         _run(self.make(), argument, self.directory / "whole")
-        killed, whole = (self._durable(self.directory / name) for name in ("killed", "whole"))
+        killed, whole = (
+            printed_rows(self.directory / name, self.varies).get(str(self.stream), [])
+            for name in ("killed", "whole")
+        )
         expect(len(killed) == len(whole), "a killed run left another number of rows", rows=len(killed))
         place = next(
             (n for n, pair in enumerate(zip(killed, whole, strict=True)) if pair[0] != pair[1]), None
         )
         expect(place is None, "a killed run left other rows", row=place)
-
-    def _durable(self, journal: Path) -> list[str]:
-        """Return the rows as they print, epochs aside: a new run may have another."""
-        left_out = {COMMIT_TS, *self.varies}
-        found = []
-        for entry in entries(journal):
-            for row in entry.rows.to_pylist() if entry.rows is not None else ():
-                kept = {name: value for name, value in row.items() if name not in left_out}
-                found.append(repr({**kept, SEQ: unpack_seq(row[SEQ])[1:]}))
-        return found
 
 
 def run_to_journal(argument: Mapping[str, Any]) -> None:
