@@ -8,8 +8,9 @@ from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 
+from etl_core.errors import PositionLostError
 from etl_core.interfaces import Source
 from etl_core.model import Batch, Kind, Stream, StreamInfo
 from etl_core.testing.changes import same
@@ -35,6 +36,8 @@ class History:
     streams: dict[Stream, StreamInfo]
     batches: list[Batch]
     until: Any
+    #: Places of the first read, and what came from there.
+    rests: list[tuple[Place, list[Batch]]] = field(factory=list)
 
     @property
     def places(self) -> list[Place]:
@@ -46,10 +49,12 @@ class History:
         ]
 
     def some(self, most: int) -> list[Place]:
-        """At most so many positions, evenly spread, the first and the last among them."""
+        """At most so many positions, evenly spread, the last and (of several) the first among them."""
         places = self.places
         if len(places) <= most:
             return places
+        if most == 1:
+            return places[-1:]
         return [places[n * (len(places) - 1) // (most - 1)] for n in range(most)]
 
 
@@ -107,8 +112,12 @@ class SourceKit(CommonClauses):
             reading.start().over(self.deadline)
         return reading
 
-    def history(self, changes: int = 2) -> History:
-        """Read everything; of an endless source also some changes, made after the first read."""
+    def history(self, changes: int = 2, *, resumed: int = 1) -> History:
+        """Read everything; of an endless source also some changes, made after the first read.
+
+        Then `rests` holds what came from `resumed` positions of the first read, in order: what lies before a
+        position that was resumed from, which is a durable one, a source may forget.
+        """
         with self.source() as source:
             with self.context() as ctx:
                 streams = {info.stream: info for info in source.streams(ctx)}
@@ -120,7 +129,7 @@ class SourceKit(CommonClauses):
         if until is None:
             return history
         expect(history.places, "an endless source yielded no position: nothing it reads can become durable")
-        return self._followed(history, changes) if changes and self.can_change else history
+        return self._followed(history, changes, resumed) if changes and self.can_change else history
 
     @property
     def can_change(self) -> bool:
@@ -134,20 +143,27 @@ class SourceKit(CommonClauses):
         if not self.can_change:
             self.change()
 
-    def _followed(self, history: History, changes: int) -> History:
+    def _followed(self, history: History, changes: int, resumed: int) -> History:
         for _ in range(changes):
             self.change()
         with self.source() as source:
             until = self.latest(source)
-            reading = self.read(source, history.places[-1].value, until)
-        before = history.batches[: history.places[-1].batches]
-        batches = [*before, *reading.batches]
-        return History(_learned(history.streams, batches), batches, until)
+        rests = [(place, self.rest(place, until)) for place in history.some(resumed)]
+        place, rest = rests[-1]
+        batches = [*history.batches[: place.batches], *rest]
+        return History(_learned(history.streams, batches), batches, until, rests)
+
+    def rest(self, place: Place, until: Any) -> list[Batch]:
+        """Have a new source read on from a place."""
+        try:
+            with self.source() as source:
+                return self.read(source, place.value, until).batches
+        except PositionLostError as error:
+            fail("a position it emitted is lost", after_batch=place.batches, error=str(error))
 
     def same_rest(self, history: History, place: Place, **facts: object) -> None:
         """Have a new source read on from a place: it must yield exactly the rest."""
-        with self.source() as source:
-            rest = self.read(source, place.value, history.until).batches
+        rest = self.rest(place, history.until)
         same(history.batches, history.batches[: place.batches], rest, history.streams, **facts)
 
     def acknowledge(self, source: Source, value: Any, when: str) -> None:

@@ -74,13 +74,13 @@ class KillClauses(SourceKit):
     def _follows(self, history: History) -> bool:
         return history.until is not None and self.can_change
 
-    def _trials(self, history: History, sample: Sequence[Trial]) -> Iterator[Trial]:
-        yield from sample
-        if self.thorough:
-            for place in FAILPOINTS:
-                yield Trial(f"{place}:2", follows=False)
-                if self._follows(history):
-                    yield Trial(place, follows=True)
+    def _trials(self, history: History, sample: Sequence[Trial]) -> Sequence[Trial]:
+        """Return the sample; of all places where `thorough`, each once."""
+        if not self.thorough:
+            return sample
+        every = [Trial(f"{place}:2", follows=False) for place in FAILPOINTS]
+        every += [Trial(place, follows=True) for place in FAILPOINTS if self._follows(history)]
+        return [*sample, *(trial for trial in every if trial not in sample)]
 
     def _tried(self, trial: Trial, *, loose: bool) -> bool:
         """Run, be killed, run again; say whether it was killed. Breaks the clause unless all is there."""

@@ -8,7 +8,6 @@ import attrs
 
 from etl_core.errors import EtlError
 from etl_core.interfaces import Source
-from etl_core.testing.changes import same
 from etl_core.testing.contexts import KitContext
 from etl_core.testing.leftovers import Census
 from etl_core.testing.reading import Reading
@@ -62,16 +61,19 @@ class RunClauses(SourceKit):
         with self.source() as source:
             reading = self.read(source, position, self.latest(source))
             expect(reading.rows, "what was there when `latest` was asked does not come")
-            more = self._read_until_idle(source, reading.position)
+            more = self._rows_from(source, reading.position)
             expect(not more, "the read ended before all that was there when `latest` was asked", missing=more)
             until = self.latest(source)
             self.change()
             self.read(source, reading.position, until)
 
-    def _read_until_idle(self, source: Source, resume: object) -> int:
+    def _rows_from(self, source: Source, resume: object) -> int:
+        """Read without end for a moment, and say how many rows came."""
         with self.context() as ctx:
-            reading = Reading(source, ctx, resume, enough=lambda it: it.idle >= _IDLE)
-            return reading.start().over(self.deadline).rows
+            reading = Reading(source, ctx, resume, enough=lambda it: it.idle >= _IDLE).start()
+            reading.wait(lambda: reading.is_over, self.patience)
+            _raised(reading)
+        return reading.rows
 
     def test_it_ends_when_cancelled(self) -> None:
         """Cancelled, while it reads and while it idles, it comes back within the time of grace, and cleanly.
@@ -82,12 +84,12 @@ class RunClauses(SourceKit):
         history = self.history()
         census = Census()
         with self.source() as source:
+            if history.until is not None:
+                self._cancelled_idle(source, history.places[-1].value)
             with self.context() as ctx:
                 reading = Reading(source, ctx, None, history.until, enough=lambda it: _stop(ctx, it))
                 reading.start().wait(lambda: reading.batches, self.deadline)
                 self._cancelled(ctx, reading, "while it reads")
-            if history.until is not None:
-                self._cancelled_idle(source, history.places[-1].value)
         left = census.left(self.grace)
         expect(not left, "something was left behind after a cancel", left=", ".join(left))
 
@@ -129,40 +131,48 @@ class RunClauses(SourceKit):
         Note the value and let the reading thread, or one of `ctx.spawn`, tell the system. What comes after
         an acknowledged position must still be there.
         """
-        history = self.history()
+        history = self.history(changes=0)
         if not history.places:
             skip("it emits no position")
+        place, until = history.places[0], history.until
+        if until is not None and self.can_change:
+            for _ in range(3):
+                self.change()
+            place = history.places[-1]
         with self.source() as source:
-            first = history.places[0]
-            self.acknowledge(source, first.value, "before a read")
-            acknowledge = _Acknowledge(self, source, first.value, len(history.batches) // 2)
+            until = self.latest(source)
+            self.acknowledge(source, place.value, "before a read")
+            acknowledge = _Acknowledge(self, source, place.value)
             with self.context() as ctx:
-                reading = Reading(source, ctx, first.value, history.until, enough=acknowledge)
+                reading = Reading(source, ctx, place.value, until, enough=acknowledge)
                 reading.start().over(self.deadline)
                 self.acknowledge(source, acknowledge.last, "after a read")
             self.acknowledge(source, acknowledge.last, "after a failure")
-        batches = [*history.batches[: first.batches], *reading.batches]
-        same(history.batches, [], batches, history.streams, during="ack")
-        whole = attrs.evolve(history, batches=batches)
+        batches = [*history.batches[: place.batches], *reading.batches]
+        whole = attrs.evolve(history, batches=batches, until=until)
         place = next(place for place in whole.places if place.value == acknowledge.last)
         self.same_rest(whole, place, after="ack")
 
 
 class _Acknowledge:
-    """Acknowledges positions between two batches, as they become durable: those of the first `half`."""
+    """Acknowledges positions between two batches, as they become durable: each when the next has come."""
 
-    def __init__(self, kit: SourceKit, source: Source, first: Any, half: int) -> None:
+    def __init__(self, kit: SourceKit, source: Source, first: Any) -> None:
         self._kit = kit
         self._source = source
-        self._half = half
-        self.last = self._first = first
+        self.last = self._first = self._seen = first
 
     def __call__(self, reading: Reading) -> bool:
-        value = reading.position
-        if value != self.last and len(reading.batches) <= self._half:
-            for one, when in ((value, "during a read"), (self._first, "of an older value"), (value, "twice")):
+        value, before = reading.position, self._seen
+        if value != before:
+            self._seen = value
+            for one, when in (
+                (before, "during a read"),
+                (self._first, "of an older value"),
+                (before, "twice"),
+            ):
                 self._kit.acknowledge(self._source, one, when)
-            self.last = value
+            self.last = before
         return False
 
 
