@@ -50,7 +50,7 @@ def test_the_policy_shows_the_warning_as_it_is_and_every_name_that_goes() -> Non
 
 def test_clauses_that_are_named_are_clauses() -> None:
     known = {clause.name for kit in kits() for clause in clauses_of(kit)}
-    lists = re.findall(r"^\*Clauses?:\*(.*?)\n(?:\n|\Z)", DELIVERY, re.MULTILINE | re.DOTALL)
+    lists = re.findall(r"^\[Clauses?\]\(\S+\):(.*?)\n(?:\n|\Z)", DELIVERY, re.MULTILINE | re.DOTALL)
     named = [name for each in lists for name in re.findall(r"`([^`]+)`", each)]
     assert len(named) > 30
     assert [name for name in named if name not in known] == []

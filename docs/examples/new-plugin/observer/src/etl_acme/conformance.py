@@ -12,3 +12,6 @@ class AcmeConformance(ObserverConformance):
 
     def config(self) -> dict[str, Any]:
         return {"path": str(self.directory / "events.jsonl")}
+
+    def broken_config(self) -> dict[str, Any]:
+        return {"path": str(self.directory / "no such directory" / "events.jsonl")}
