@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from decimal import Decimal
+from itertools import cycle
 
 import pyarrow as pa
 
@@ -118,11 +119,9 @@ class Modes(DestinationKit):
         The seed in the message draws the same changes again: `random_story(stream, seed)`.
         """
         self.needs_loader("upsert")
-        for seed in self.seeds:
-            for max_rows in (3, 1000):
-                stream = self.stream(f"random_{seed}_{max_rows}")
-                story = random_story(stream, seed, columns=self.columns)
-                self._tell(story, "upsert", seed, max_rows)
+        for seed, max_rows in zip(self.seeds, cycle((3, 1000))):
+            script = random_story(self.stream(f"random_{seed}"), seed, columns=self.columns)
+            self._tell(script, "upsert", seed, max_rows)
 
     def test_a_partial_row_without_its_base_is_rejected(self) -> None:
         """A row with unchanged columns whose base row is not there is rejected, not filled with NULL.
