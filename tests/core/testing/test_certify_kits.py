@@ -6,6 +6,7 @@ import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 import attrs
 import pytest
@@ -16,6 +17,8 @@ from etl_core.errors import ConfigError, PluginError
 from etl_core.hookspecs import HOOKS
 from etl_core.testing import Conformance, LoaderConformance, TransformConformance
 from etl_core.testing.certify.kits import GROUP, KITS, kits_of, plain_kit, with_settings
+from etl_core.testing.certify.process import Died, Worker
+from etl_core.testing.certify.supervising import Job, Listed, outcomes_of
 from etl_core.testing.certify.targets import Target, registration_for, targets_of
 from etl_core.testing.clauses import FIRST, clauses_of
 
@@ -126,6 +129,27 @@ def test_a_name_means_connectors_in_the_order_of_a_document() -> None:
     [append] = targets_of("append")
     assert registration_for(append).name == "append"
     assert {target.section for target in targets_of("etl-core")} >= {"load", "state", "executor"}
+
+
+class Dying:
+    """A worker that dies when it is asked anything."""
+
+    def __enter__(self) -> Dying:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def answers(self, request: object, deadline: float) -> list[object]:
+        raise Died("with code 1")
+
+
+def test_when_the_first_clause_is_lost_no_other_is_reached() -> None:
+    clauses = tuple(Listed(name, "It works.", "") for name in (FIRST, "another", "a_third"))
+    outcomes = list(outcomes_of(Job(TARGET, None, clauses), lambda: cast("Worker", Dying())))
+    assert [str(each.verdict) for each in outcomes] == ["FAIL", "NOT REACHED", "NOT REACHED"]
+    assert outcomes[0].reason == "the process it ran in ended (with code 1)"
+    assert len(list(outcomes_of(Job(TARGET, None, clauses[1:]), lambda: cast("Worker", Dying())))) == 2
 
 
 def test_a_target_that_is_gone_is_said() -> None:

@@ -17,6 +17,7 @@ from attrs import evolve
 from etl_core.cli.options import common, json_output, settings
 from etl_core.cli.output import print_json
 from etl_core.errors import Cancelled, PluginError
+from etl_core.testing.certify.process import Worker
 from etl_core.testing.certify.progress import showing
 from etl_core.testing.certify.report import Report, certified, summary, to_json
 from etl_core.testing.certify.settings import given_to
@@ -70,10 +71,10 @@ def command(
         click.echo(f"{target} is left out: no section of the file uses it", err=True)
         targets.remove(target)
     try:
-        with _directory() as directory, showing(name) as show:
-            jobs = jobs_of(targets, given, directory, deadline, settings().debug)
+        with _workers() as workers, showing(name, quiet=settings().quiet) as show:
+            jobs = jobs_of(targets, given, workers(), deadline)
             jobs = [evolve(job, thorough=thorough) for job in _chosen(jobs, chosen)]
-            done = [(job, _outcomes(job, show, quiet=as_json)) for job in jobs]
+            done = [(job, _outcomes(job, workers, show, quiet=as_json)) for job in jobs]
     except KeyboardInterrupt:
         click.echo("cancelled: the connector's processes were ended, their directories removed", err=True)
         raise click.exceptions.Exit(Cancelled.exit_code) from None
@@ -86,12 +87,14 @@ def command(
         raise click.exceptions.Exit(PluginError.exit_code)
 
 
-def _outcomes(job: Job, show: Callable[[str], None], *, quiet: bool) -> list[Outcome]:
+def _outcomes(
+    job: Job, workers: Callable[[], Worker], show: Callable[[str], None], *, quiet: bool
+) -> list[Outcome]:
     """Run a job, printing each outcome as it is known."""
     report, outcomes = Report(job), []
     if not quiet:
         report.begin()
-    for outcome in outcomes_of(job, show):
+    for outcome in outcomes_of(job, workers, show):
         outcomes.append(outcome)
         if not quiet:
             report.take(outcome)
@@ -115,17 +118,33 @@ def _chosen(jobs: Sequence[Job], names: Sequence[str]) -> list[Job]:
 
 
 @contextmanager
-def _directory() -> Iterator[Path]:
-    """Give a directory for everything temporary; SIGTERM also ends the processes and removes it."""
+def _workers() -> Iterator[Callable[[], Worker]]:
+    """Give what makes workers; the first, which has the kits loaded, is given twice: for its own job, too.
+
+    At the end, after SIGTERM too, they are gone, with the directory in which they kept what is temporary.
+    """
+    debug = settings().debug
+    with (
+        _interrupted_by_sigterm(),
+        tempfile.TemporaryDirectory(prefix="etl-certify-", ignore_cleanup_errors=True) as directory,
+        Worker(Path(directory), debug) as first,
+    ):
+        loaded = [first, first]
+        yield lambda: loaded.pop() if loaded else Worker(Path(directory), debug)
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM interrupt as SIGINT does, where a handler can be set: in the main thread."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, interrupt) if main else None
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        with tempfile.TemporaryDirectory(prefix="etl-certify-", ignore_cleanup_errors=True) as directory:
-            yield Path(directory)
+        yield
     finally:
-        if main:
-            signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before)

@@ -1,4 +1,4 @@
-"""A worker process: asked once, heard line by line, and gone with all it started when it is left."""
+"""A worker process: asked and heard line by line, and gone with all it started when it is left."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -35,30 +34,25 @@ class Died(Exception):
 
 
 class Worker:
-    """Asks `request` of a new process, in a session of its own, whose temporary files are in `directory`."""
+    """A new process, in a session of its own, whose temporary files are in `directory`."""
 
-    def __init__(self, request: Mapping[str, Any], directory: Path, debug: bool) -> None:
+    def __init__(self, directory: Path, debug: bool) -> None:
         self._told: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        self._done = False
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "TMPDIR": str(directory),
-        }
+        self._idle = True
+        self._stopped = False
+        self._patience = _LOADING
+        path = os.pathsep.join(filter(None, sys.path))
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "etl_core.testing.certify.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if debug else subprocess.DEVNULL,
-            env=environment,
+            env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(directory)},
             text=True,
             start_new_session=True,
         )
         self._listener = threading.Thread(target=self._listen, name="certify listener", daemon=True)
         self._listener.start()
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError), self._process.stdin as asked:
-            asked.write(json.dumps(request))
 
     def __enter__(self) -> Self:
         return self
@@ -68,48 +62,54 @@ class Worker:
     ) -> None:
         self.stop()
 
-    def messages(self, deadline: float) -> Iterator[dict[str, Any]]:
-        """Yield what the worker says until it has said all.
+    def answers(self, request: Mapping[str, Any], deadline: float) -> Iterator[dict[str, Any]]:
+        """Ask, and yield what the worker says until it has said all.
 
         Raises Hung when nothing comes for `deadline` seconds (at first, longer), Died when it ends before,
         and the PluginError or ConfigError that it reports.
         """
-        patience = max(_LOADING, deadline)
+        assert self._process.stdin is not None
+        self._idle = False
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        patience = max(deadline, self._patience)
         while (message := self._next(patience)) is not None:
-            patience = deadline
-            if message["event"] == "done":
-                self._done = True
-                return
+            patience = self._patience = deadline
+            self._idle = message["event"] in {"done", "error"}
             if message["event"] == "error":
-                self._done = True
                 error = ConfigError if message["kind"] == "config" else PluginError
                 raise error(message["message"], message["hint"], **message["facts"])
+            if self._idle:
+                return
             yield message
         raise Died(self._end())
 
     def stop(self) -> None:
         """End the process and all it started: asked first, so that it can clean up, then killed."""
+        assert self._process.stdin is not None
+        if self._stopped:  # its number may be another's by now
+            return
+        self._stopped = True
         try:
-            if not self._done:
-                os.kill(self._process.pid, signal.SIGINT)
-            self._listener.join(_GRACE)
+            if not self._idle:
+                self._process.send_signal(signal.SIGINT)
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
             self._end()
         finally:
-            os.killpg(self._process.pid, signal.SIGKILL)  # not reaped yet: the number is still its own
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-            self._listener.join()
+            self._listener.join(_GRACE)
 
     def _end(self) -> str:
-        """Wait for the process to be gone, and say how; it stays to be reaped."""
-        deadline = time.monotonic() + (0 if self._listener.is_alive() else _GRACE)
-        flags = os.WEXITED | os.WNOWAIT | os.WNOHANG
-        while (ended := os.waitid(os.P_PID, self._process.pid, flags)) is None:
-            if time.monotonic() > deadline:
-                return "it goes on"
-            time.sleep(0.005)
-        if ended.si_code == os.CLD_EXITED:
-            return f"with code {ended.si_status}"
-        return f"by {signal.Signals(ended.si_status).name}"
+        """Wait for the process to end by itself, and say how it did."""
+        try:
+            code = self._process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            return "it goes on"
+        return f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
 
     def _next(self, deadline: float) -> dict[str, Any] | None:
         try:
@@ -119,7 +119,7 @@ class Worker:
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        with self._process.stdout as told:
+        with self._process.stdout as told, suppress(ValueError):  # a line may be cut by the end
             for line in told:
                 self._told.put(json.loads(line))
         self._told.put(None)

@@ -15,9 +15,9 @@ __all__ = ["showing"]
 
 
 @contextmanager
-def showing(name: str) -> Iterator[Callable[[str], None]]:
+def showing(name: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
     """Give the function that takes the name of the clause that begins; nothing is shown when piped."""
-    if not sys.stderr.isatty():
+    if quiet or not sys.stderr.isatty():
         yield lambda clause: None
         return
     from rich.console import Console

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 from etl_core.errors import PluginError
 from etl_core.testing.certify.process import Died, Hung, Worker
@@ -41,9 +40,6 @@ class Job:
     thorough: bool = False
     #: Seconds a clause may take.
     deadline: float = 300.0
-    #: Where its processes keep what is temporary.
-    directory: Path = field(factory=Path)
-    debug: bool = False
 
     def request(self, clauses: Sequence[Clause]) -> dict[str, Any]:
         """Return what a worker is asked to do."""
@@ -60,16 +56,15 @@ class Job:
 
 
 def jobs_of(
-    targets: Sequence[Target], given: dict[Target, Given], directory: Path, deadline: float, debug: bool
+    targets: Sequence[Target], given: Mapping[Target, Given], worker: Worker, deadline: float
 ) -> list[Job]:
-    """Load the kits of each target in a process of its own, and return what there is to run.
+    """Have a worker load the kits of each target, and return what there is to run.
 
     Raises PluginError for a kit that cannot be loaded, ConfigError where settings are missing.
     """
     request = {"do": "list", "targets": [(each.to_json(), each in given) for each in targets]}
     try:
-        with Worker(request, directory, debug) as worker:
-            told = list(worker.messages(deadline))
+        told = list(worker.answers(request, deadline))
     except (Hung, Died) as error:
         raise PluginError(
             "the process that loads a plugin's conformance kit did not come to its end",
@@ -84,18 +79,18 @@ def jobs_of(
             tuple(Listed(**clause) for clause in each["clauses"]),
             given.get(target),
             deadline=deadline,
-            directory=directory,
-            debug=debug,
         )
         for each in told
     ]
 
 
-def outcomes_of(job: Job, begin: Callable[[str], None]) -> Iterator[Outcome]:
+def outcomes_of(
+    job: Job, workers: Callable[[], Worker], begin: Callable[[str], None] = lambda name: None
+) -> Iterator[Outcome]:
     """Run the clauses of a job in their order; a worker that is lost is replaced for those that are left."""
     left: list[Clause] = list(job.clauses)
     while left:
-        reason, seconds = yield from _from_one_worker(job, left, begin)
+        reason, seconds = yield from _from_one_worker(job, workers(), left, begin)
         if not left:
             return
         lost = left.pop(0)
@@ -106,13 +101,13 @@ def outcomes_of(job: Job, begin: Callable[[str], None]) -> Iterator[Outcome]:
 
 
 def _from_one_worker(
-    job: Job, left: list[Clause], begin: Callable[[str], None]
+    job: Job, worker: Worker, left: list[Clause], begin: Callable[[str], None]
 ) -> Generator[Outcome, None, tuple[str, float]]:
     """Take what is told off `left`; return why the first of the others was not told, and its seconds."""
     since, reason = time.monotonic(), _DIED
-    with Worker(job.request(left), job.directory, job.debug) as worker:
+    with worker:
         try:
-            for message in worker.messages(job.deadline):
+            for message in worker.answers(job.request(left), job.deadline):
                 since = time.monotonic()
                 if message["event"] == "begin":
                     begin(message["name"])

@@ -1,8 +1,8 @@
 """The process in which `certify` loads a plugin's kit and runs its clauses.
 
 It is a process of its own, so that a connector which hangs, prints, leaks or dies cannot harm the report. It
-reads one request, a JSON value, from stdin, and answers with a JSON value per line on what was stdout when
-it started; what the connector prints goes to stderr.
+reads requests from stdin and answers on stdout, a JSON value per line each. The connector has neither: it
+reads nothing, and what it prints goes to stderr.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import faulthandler
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,10 @@ Say = Callable[..., None]
 
 
 def main() -> None:
-    """Answer the request on stdin."""
+    """Answer the requests on stdin, until it ends."""
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 
@@ -40,16 +42,20 @@ def main() -> None:
         channel.write(json.dumps({"event": event, **facts}) + "\n")
         channel.flush()
 
-    request = json.load(sys.stdin)
+    with suppress(KeyboardInterrupt):
+        for request in requests:
+            _answer(json.loads(request), say)
+
+
+def _answer(request: dict[str, Any], say: Say) -> None:
     try:
         (_list if request["do"] == "list" else _run)(request, say)
-        say("done")
     except EtlError as error:
         facts = {key: str(value) for key, value in error.facts.items()}
         kind = "config" if isinstance(error, ConfigError) else "plugin"
         say("error", kind=kind, message=error.message, hint=error.hint, facts=facts)
-    except KeyboardInterrupt:
-        return
+    else:
+        say("done")
 
 
 def _list(request: dict[str, Any], say: Say) -> None:
