@@ -6,7 +6,7 @@ import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
-from typing import cast
+from typing import Self, cast
 
 import attrs
 import pytest
@@ -134,7 +134,7 @@ def test_a_name_means_connectors_in_the_order_of_a_document() -> None:
 class Dying:
     """A worker that dies when it is asked anything."""
 
-    def __enter__(self) -> Dying:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
