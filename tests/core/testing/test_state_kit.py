@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from etl_core.hookspecs import Registration
 from etl_core.state.config import MemoryConfig, SqliteConfig
+from etl_core.testing import state_durable
+from etl_core.testing.children import spec_of
 from etl_core.testing.clauses import FIRST, clauses_of, run
 from etl_core.testing.common import CommonClauses
 from etl_core.testing.state import StateStoreConformance
@@ -95,3 +98,27 @@ def test_a_store_that_says_nothing_where_it_cannot_work_is_caught() -> None:
     (outcome,) = run(Unreachable, only=["a_store_that_cannot_be_used_says_so"])
     assert outcome.verdict is Verdict.FAIL
     assert outcome.reason == "a store that cannot be used raised nothing (call=check)"
+
+
+def test_the_parts_that_are_killed_do_what_they_are_killed_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that is killed tells nobody which of its lines it ran."""
+    kit = kit_of("Quick", SqliteConfig)()
+    kit.directory, kit.namespace = tmp_path, "conformance_1"
+    said: list[object] = []
+
+    def hear(said_now: object) -> None:
+        said.append(said_now)
+        if len(said) == 3:
+            raise InterruptedError
+
+    monkeypatch.setattr(state_durable, "say", hear)
+    spec = spec_of(kit)
+    state_durable.save_three(spec | {"pipeline": "a"})
+    with pytest.raises(InterruptedError):
+        state_durable.save_on(spec | {"pipeline": "b"})
+    with kit.store() as store:
+        numbers = [[each.position.n for each in store.history(name)] for name in ("a", "b")]
+        assert numbers == [[3, 2, 1], said[::-1]]
+        assert len(store.dead_letters("a")) == 3

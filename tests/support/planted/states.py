@@ -163,24 +163,25 @@ class ForgetsOnClose(Quick):
 
 
 class WritesBehind(Quick):
-    """Keeps the last save of this process in memory, and writes it with the next."""
+    """Keeps the last two saves of this process in memory, and writes each with the next but one."""
 
-    _behind: ClassVar[dict[tuple[Path, str], Position]] = {}
+    _behind: ClassVar[dict[tuple[Path, str], list[Position]]] = {}
 
     def save(self, fence: str, position: Position) -> None:
-        key = self._key(fence)
-        if key in self._behind:
-            super().save(fence, self._behind[key])
-        self._behind[key] = position
+        waiting = self._behind.setdefault(self._key(fence), [])
+        if position not in waiting[-1:]:
+            waiting.append(position)
+        if len(waiting) > 2:
+            super().save(fence, waiting.pop(0))
 
     def load(self, pipeline: str) -> Position | None:
-        return self._behind.get((self._database.path, pipeline)) or super().load(pipeline)
+        waiting = self._behind.get((self._database.path, pipeline))
+        return waiting[-1] if waiting else super().load(pipeline)
 
     def history(self, pipeline: str, limit: int = 100) -> Sequence[Saved]:
-        found = list(super().history(pipeline, limit))
-        last = self._behind.get((self._database.path, pipeline))
-        if last is not None and not (found and found[0].position == last):
-            found.insert(0, Saved(last, time.time()))
+        waiting = self._behind.get((self._database.path, pipeline), [])
+        found = [Saved(each, time.time()) for each in reversed(waiting)]
+        found += super().history(pipeline, limit)
         return found[: min(limit, self._config.history)]
 
     def clear(self, fence: str) -> None:

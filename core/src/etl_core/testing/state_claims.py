@@ -28,20 +28,20 @@ def hold(spec: Mapping[str, Any]) -> None:
     store.release(fence)
     store.close()
     say("released")
-    hear()
 
 
 def race(spec: Mapping[str, Any]) -> None:
     """Claim each time the clause says so, and say whether that worked."""
     store: StateStore = connector_of(spec)
-    say("ready")
-    while hear():
+    for _ in range(spec["rounds"]):
+        say("ready")
+        hear()
         fence = _tried(store, spec["pipeline"])
         say("won" if fence else "lost")
         hear()
         if fence:
             store.release(fence)
-        say("ready")
+    store.close()
 
 
 def _tried(store: StateStore, pipeline: str) -> str | None:
@@ -86,6 +86,7 @@ class ClaimClauses(StateClauses):
             expect(store.load(name) == position(1), "what another process saved is not loaded")
             child.tell()
             child.next()
+            expect(child.ended(self.grace) == 0, "a process that released its claim did not end")
             store.release(store.claim(name))
 
     def test_a_claim_dies_with_its_holder(self) -> None:
@@ -131,17 +132,21 @@ class ClaimClauses(StateClauses):
         Look and take in one step: in one statement or transaction of the server, or under a system's lock.
         """
         self.only_shared()
-        spec = spec_of(self) | {"pipeline": self.pipeline()}
+        rounds = 20 if self.thorough else 2
+        spec = spec_of(self) | {"pipeline": self.pipeline(), "rounds": rounds}
         with ExitStack() as closing:
             children = [closing.enter_context(Child(race, spec)) for _ in range(3 if self.thorough else 2)]
-            for _ in range(20 if self.thorough else 2):
-                _ = [child.next() for child in children]
+            for _ in range(rounds):
+                for child in children:
+                    child.next()
                 for child in children:
                     child.tell()
                 won = [child.next() for child in children].count("won")
                 expect(won == 1, "of processes that claimed at once not exactly one won", won=won)
                 for child in children:
                     child.tell()
+            ended = [child.ended(self.grace) for child in children]
+            expect(ended == [0] * len(children), "a process that claimed did not end well", exit_codes=ended)
 
     def test_every_claim_has_a_fence_of_its_own(self) -> None:
         """No two claims have the same fence, and one that was never given out opens nothing.
