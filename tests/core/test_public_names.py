@@ -29,6 +29,24 @@ CHOSEN = {
     "engine.pipeline": {"Pipeline"},
 }
 
+#: What authors of tests may use of the kit.
+TESTING = {
+    "testing": {
+        "CommandConformance",
+        "Conformance",
+        "DestinationConformance",
+        "ExecutorConformance",
+        "LoaderConformance",
+        "ObserverConformance",
+        "SourceConformance",
+        "StateStoreConformance",
+        "TransformConformance",
+        "Verdict",
+    },
+    "testing.verdicts": {"Failed", "NotReached", "Verdict", "expect", "fail", "not_reached", "skip"},
+    "testing.clauses": {"FIRST", "UNUSABLE", "Clause", "Outcome", "clauses_of", "run"},
+}
+
 #: What `import etl_core` may load besides the standard library.
 LIGHT = {"etl_core"}
 #: What may not be loaded by looking at hooks, errors, the model and settings either.
@@ -57,6 +75,13 @@ def test_the_public_names_are_exactly_those_of_the_contract_modules() -> None:
 )
 def test_a_public_name_is_its_modules_own(module: str, name: str) -> None:
     assert getattr(etl_core, name) is getattr(import_module(f"etl_core.{module}"), name)
+
+
+@pytest.mark.parametrize("module", TESTING)
+def test_the_public_names_of_the_kit_are_these(module: str) -> None:
+    found = import_module(f"etl_core.{module}")
+    assert set(found.__all__) == TESTING[module]
+    assert all(hasattr(found, name) for name in found.__all__)
 
 
 def test_type_checkers_and_the_lazy_table_see_the_same_names() -> None:
