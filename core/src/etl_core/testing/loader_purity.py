@@ -28,8 +28,9 @@ _WORLD: Sequence[tuple[Any, str]] = (
     (builtins, "open"),
     (io, "open"),
     (os, "open"),
-    (socket, "socket"),
-    (subprocess, "Popen"),
+    (socket.socket, "connect"),
+    (socket.socket, "bind"),
+    (subprocess.Popen, "__init__"),
     (threading.Thread, "start"),
 )
 
