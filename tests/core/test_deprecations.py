@@ -38,7 +38,7 @@ PLUGIN = """
 
 @pytest.fixture(autouse=True)
 def _old_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deprecations, "NAMES", {"Strom": OLD})
+    monkeypatch.setattr(deprecations, "NAMES", {OLD.name: OLD})
 
 
 def test_a_deprecated_name_works_and_warns_every_time_at_the_line_that_uses_it() -> None:
@@ -54,7 +54,7 @@ def test_a_deprecated_name_works_and_warns_every_time_at_the_line_that_uses_it()
 
 def test_the_warning_says_what_and_when_to_programs() -> None:
     with pytest.warns(EtlDeprecationWarning) as warned:
-        value_of("Strom")
+        value_of("etl_core", "Strom")
     warning = warned[0].message
     assert isinstance(warning, EtlDeprecationWarning)
     assert (warning.name, warning.since, warning.removed_in) == ("etl_core.Strom", "0.2", "0.4")
@@ -68,10 +68,10 @@ def test_a_deprecated_name_is_not_listed() -> None:
 
 @pytest.mark.filterwarnings("ignore::etl_core.EtlDeprecationWarning")
 def test_what_is_used_is_collected_once_and_only_where_somebody_collects() -> None:
-    value_of("Strom")
+    value_of("etl_core", "Strom")
     with noticed() as seen:
-        value_of("Strom")
-        value_of("Strom")
+        value_of("etl_core", "Strom")
+        value_of("etl_core", "Strom")
     assert seen == [SAID]
 
 
@@ -108,7 +108,8 @@ def test_what_is_deprecated_today_has_warned_for_a_whole_minor_release_when_it_g
     version = tomllib.loads((ROOT / "core" / "pyproject.toml").read_text())["project"]["version"]
     names = {name: Deprecation(**one) for name, one in json.loads(printed).items()}
     assert late(names.values(), version) == []
-    assert not names.keys() & set(etl_core.__all__)
+    assert not names.keys() & {f"etl_core.{name}" for name in etl_core.__all__}
+    assert all(name == one.name for name, one in names.items())
 
 
 def test_a_name_that_goes_too_early_or_should_be_gone_is_found() -> None:

@@ -252,7 +252,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         from etl_core.deprecations import value_of
 
-        return value_of(name)  # not kept: everybody who uses it is to see the warning
+        return value_of(__name__, name)  # not kept: everybody who uses it is to see the warning
     value = getattr(import_module(_HOME_OF[name]), name)
     globals()[name] = value
     return value

@@ -1,6 +1,6 @@
 """Names that go away: each warns for at least one whole minor release before it is removed.
 
-`NAMES` is the table behind `etl_core.<name>`. What a plugin uses of it while it is looked at, `etl-core
+`NAMES` is the table of all; a public module asks it in its `__getattr__`. What a plugin uses of it while it is looked at, `etl-core
 list-plugins` shows; what it uses later shows in the author's tests, where warnings are seen.
 """
 
@@ -49,22 +49,23 @@ class EtlDeprecationWarning(DeprecationWarning):
         self.instead = deprecation.instead
 
 
-#: The deprecated names of `etl_core`.
+#: The deprecated public names, by `Deprecation.name`: ``etl_core.Old``, ``etl_core.errors.Old``.
 NAMES: Mapping[str, Deprecation] = {}
 
 _noticed: ContextVar[list[str] | None] = ContextVar("noticed", default=None)
 
 
-def value_of(name: str) -> Any:
-    """Return what `etl_core.<name>` still is, with a warning at whoever asks `etl_core` for it.
+def value_of(module: str, name: str) -> Any:
+    """Return what a deprecated name of a module still is, with a warning at whoever asks the module for it.
 
-    Raises AttributeError when there is no such name.
+    Raises AttributeError when there is no such name. To be called by the module's `__getattr__`.
     """
-    if name not in NAMES:
-        raise AttributeError(f"module 'etl_core' has no attribute {name!r}")
-    warn(NAMES[name], stacklevel=4)
-    module, _, attribute = NAMES[name].home.partition(":")
-    return getattr(import_module(module), attribute)
+    deprecation = NAMES.get(f"{module}.{name}")
+    if deprecation is None:
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    warn(deprecation, stacklevel=4)
+    home, _, attribute = deprecation.home.partition(":")
+    return getattr(import_module(home), attribute)
 
 
 def warn(deprecation: Deprecation, stacklevel: int = 3) -> None:
