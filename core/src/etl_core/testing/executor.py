@@ -10,7 +10,7 @@ from etl_core.testing.executor_stopping import StoppingClauses
 __all__ = ["ExecutorConformance"]
 
 
-class ExecutorConformance(RunningClauses, StoppingClauses):
+class ExecutorConformance(StoppingClauses, RunningClauses):
     """What every executor promises. Give `registration` and, where it has settings, `config`.
 
     The documents name connectors of a package that is there for the clause only; what runs in processes of

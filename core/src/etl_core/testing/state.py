@@ -13,7 +13,7 @@ from etl_core.testing.state_use import UseClauses
 __all__ = ["StateStoreConformance"]
 
 
-class StateStoreConformance(UseClauses, ClaimClauses, PositionClauses, LetterClauses, DurableClauses):
+class StateStoreConformance(DurableClauses, LetterClauses, PositionClauses, ClaimClauses, UseClauses):
     """What every state store promises. Give `registration` and `config`.
 
     The store is used with pipelines of random names only; what is there of others is left alone.
