@@ -1,7 +1,7 @@
 """Names that go away: each warns for at least one whole minor release before it is removed.
 
-`NAMES` is the table of all; a public module asks it in its `__getattr__`. What a plugin uses of it while it is looked at, `etl-core
-list-plugins` shows; what it uses later shows in the author's tests, where warnings are seen.
+`NAMES` is the table of all; a public module asks it in its `__getattr__`. What a plugin uses of it while it
+is looked at, `etl-core list-plugins` shows; what it uses later shows in the author's tests.
 """
 
 from __future__ import annotations
