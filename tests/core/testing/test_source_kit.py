@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -183,3 +184,67 @@ def test_reordered_rows_are_caught() -> None:
 def test_a_finite_source_may_be_simple(source: type[planted.Ledger]) -> None:
     kit = kit_of(source, FiniteKit)
     assert {one.verdict for one in run(kit)} == {Verdict.PASS, Verdict.SKIP}
+
+
+#: What a run that is killed brings to light, with the clause and what it says.
+KILLED: dict[type[planted.Ledger], tuple[str, str]] = {
+    planted.ResumesTooFar: (KILL, "rows are missing"),
+    planted.ResumesTooEarly: (KILL, "rows came twice after a kill"),
+    planted.SequencesByTime: (KNOWN, "rows come that should not"),
+}
+
+
+@pytest.mark.parametrize("source", KILLED, ids=lambda source: source.__name__)
+def test_a_kill_brings_it_to_light(source: type[planted.Ledger]) -> None:
+    clause, said = KILLED[source]
+    (outcome,) = run(kit_of(source, LedgerKit), only=[clause])
+    assert (outcome.verdict, said in outcome.reason) == (Verdict.FAIL, True), outcome.reason
+
+
+class Empty(Impatient):
+    def prepare(self) -> None:
+        (self.directory / "ledger").touch()
+
+
+def test_a_source_without_rows_is_not_known() -> None:
+    outcomes = {one.clause.name: one for one in run(Empty, only=[RESUME, ROWS, KILL])}
+    assert {one.verdict for one in outcomes.values()} == {Verdict.NOT_REACHED}
+    assert "give the source some rows" in outcomes[RESUME].reason
+
+
+class Unchanged(Impatient):
+    change = SourceConformance.change
+
+
+def test_without_a_change_what_follows_it_is_not_known() -> None:
+    outcomes = {one.clause.name: one for one in run(Unchanged)}
+    unknown = {name for name, one in outcomes.items() if one.verdict is Verdict.NOT_REACHED}
+    assert unknown == {IDLE, UNTIL}
+    assert all("give `change()`" in outcomes[name].reason for name in unknown)
+    assert {one.verdict for one in outcomes.values()} == {Verdict.PASS, Verdict.NOT_REACHED}
+
+
+def test_nothing_is_written_into_a_system_that_was_named(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    path.write_text("\n".join(map(json.dumps, _BEGINNING)))
+
+    def given(kit: Any) -> None:
+        kit.given = ({"path": "ledger", "password": planted.PASSWORD}, tmp_path)
+
+    outcomes = {
+        one.clause.name: one for one in run(LedgerKit, given, only=[RESUME, AGAIN, IDLE, UNTIL, KNOWN])
+    }
+    unknown = {name for name, one in outcomes.items() if one.verdict is not Verdict.PASS}
+    assert unknown == {IDLE, UNTIL}
+    assert "nothing is written" in outcomes[IDLE].reason
+    assert len(path.read_text().splitlines()) == len(_BEGINNING)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kit", [TestLedger, TestCopying], ids=lambda kit: kit.__name__)
+@pytest.mark.parametrize("clause", [RESUME, KILL, KNOWN])
+@pytest.mark.timeout(240)
+def test_everything_is_tried_where_asked(kit: type[LedgerKit], clause: str) -> None:
+    thorough = type("Thorough", (kit,), {"thorough": True})
+    (outcome,) = run(thorough, only=[clause])
+    assert outcome.verdict is Verdict.PASS, outcome.reason

@@ -123,11 +123,19 @@ def values_of(rows: pa.RecordBatch | pa.Table, name: str) -> list[Any] | None:
 
 
 def _texts(column: pa.Array | pa.ChunkedArray) -> list[str | None]:
-    """Return values as text; those that Python has no value for as Arrow prints them."""
+    """Return values as text; those that Python has no value for as the bytes that Arrow would send."""
     try:
         return [None if value is None else repr(value) for value in column.to_pylist()]
     except (ValueError, OverflowError):
-        return [str(value) if value.is_valid else None for value in column]
+        whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        return [_bytes(whole.slice(n, 1)) for n in range(len(whole))]
+
+
+def _bytes(value: pa.Array) -> str | None:
+    if value.null_count:
+        return None
+    data: bytes = pa.record_batch([value], names=["value"]).serialize().to_pybytes()
+    return data.hex()
 
 
 def same(

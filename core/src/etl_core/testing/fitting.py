@@ -60,6 +60,8 @@ class Fit:
 
     def _rows(self, rows: pa.RecordBatch | pa.Table, stream: Stream, where: Mapping[str, Any]) -> None:
         rows.validate(full=True)
+        own = [name for name in rows.schema.names if name.startswith("_etl_") and name not in RESERVED]
+        expect(not own, "a column has a name that is reserved", columns=own, **where)
         found, wanted = data_columns(rows.schema), self._schemas[stream]
         expect(found.names == wanted.names, "rows have other columns than announced", **where)
         for one, other in zip(found, wanted, strict=True):
@@ -69,8 +71,6 @@ class Fit:
         self._keyed(rows, stream, where)
 
     def _reserved(self, rows: pa.RecordBatch | pa.Table, stream: Stream, where: Mapping[str, Any]) -> None:
-        own = [name for name in rows.schema.names if name.startswith("_etl_") and name not in RESERVED]
-        expect(not own, "a column has a name that is reserved", columns=own, **where)
         for field in reserved_schema(self._schemas[stream], self._keys[stream]):
             if field.name in rows.schema.names:
                 found = rows.schema.field(field.name).type

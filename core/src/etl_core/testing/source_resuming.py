@@ -106,10 +106,10 @@ class ResumeClauses(SourceKit):
         if not history.places:
             skip("it emits no position: none is ever handed to it")
         value = history.places[-1].value
-        foreign: dict[str, Any] = {"a text": "surely no position", "{}": {}, "[]": [], "a number": 0.5}
-        wrong = {name: one for name, one in foreign.items() if type(one) is not type(value)}
+        wrong: dict[str, Any] = {"an empty object": {}, "an empty list": [], "an unknown key": {"surely": 1}}
+        others = {"a text": "surely no position", "a fraction": 0.5}
+        wrong |= {name: one for name, one in others.items() if type(one) is not type(value)}
         wrong |= {"a number far beyond": value + _FAR} if type(value) is int else {}
-        wrong |= {"a negative number": -1} if type(value) is int else {}
         for name, one in wrong.items():
             self._refused(history, name, one)
 
