@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import IO, Any
 
 from etl_core import Cancel, Event, Executor, FatalError, PipelineResult, run_document
@@ -35,8 +36,9 @@ class AcmeExecutor(Executor):
             assert child.stdout is not None
             ended = threading.Event()
             watching = threading.Thread(target=_stop_on_cancel, args=(child.stdin, cancel, ended))
-            child.stdin.write(json.dumps(document).encode() + b"\n")
-            child.stdin.flush()
+            with suppress(BrokenPipeError):  # of a child that could not begin: it tells no outcome
+                child.stdin.write(json.dumps(document).encode() + b"\n")
+                child.stdin.flush()
             watching.start()
             try:
                 return _outcome(_told(child.stdout), events)
@@ -49,7 +51,8 @@ def _stop_on_cancel(stdin: IO[bytes], cancel: Cancel, ended: threading.Event) ->
     while not ended.wait(LOOK_EVERY):
         if cancel.is_set():
             break
-    stdin.close()
+    with suppress(BrokenPipeError):
+        stdin.close()
 
 
 def _told(stdout: IO[bytes]) -> Iterator[object]:
