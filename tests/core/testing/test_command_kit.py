@@ -79,6 +79,32 @@ def test_a_fault_is_caught(fault: str, clause: str, reason: str) -> None:
     assert reason in outcomes[clause].reason
 
 
+def test_a_call_that_never_ends_is_caught() -> None:
+    class Endless(CommandConformance):
+        registration = Registration("planted", None, f"{HERE}:goes_on", "Planted.")
+        patience = 1.0
+
+        def arguments(self) -> Sequence[str]:
+            return []
+
+    (outcome,) = run(Endless, only=["a_call_succeeds"])
+    assert outcome.reason == "the call did not end (seconds=1.0)"
+
+
+def test_calls_that_are_not_given_are_left_out() -> None:
+    class Silent(CommandConformance):
+        registration = Registration("right", None, f"{HERE}:right", "Works with numbers.")
+
+    calls = [
+        "json_is_all_that_is_printed",
+        "a_call_succeeds",
+        "a_failure_has_its_exit_code",
+        "ctrl_c_ends_it",
+    ]
+    outcomes = list(run(Silent, only=["it_can_be_used", *calls, "nothing_is_left_behind"]))
+    assert [each.verdict for each in outcomes] == [Verdict.PASS, *[Verdict.SKIP] * 5]
+
+
 def test_a_command_that_hides_one_of_the_core_is_caught() -> None:
     (outcome,) = run(kit_of("right", "run"), only=["it_hides_no_command_of_the_core"])
     assert outcome.verdict is Verdict.FAIL

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.planted import executors
 
+from etl_core import plugins
 from etl_core.engine.plugin import ThreadsConfig
 from etl_core.hookspecs import Registration
 from etl_core.testing.clauses import clauses_of, run
@@ -85,3 +88,12 @@ def test_a_fault_that_spoils_several_clauses_is_caught(fault: str, clause: str, 
     (outcome,) = run(kit_of(fault), only=[clause])
     assert outcome.verdict is Verdict.FAIL
     assert outcome.reason.startswith(reason)
+
+
+def test_the_kit_finds_its_connectors_where_others_are_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(plugins.LOAD, "")
+    before = dict(os.environ)
+    (outcome,) = run(kit_of("Right"), only=["a_document_runs_to_its_end"])
+    assert outcome.verdict is Verdict.PASS
+    assert dict(os.environ) == before
+    assert not any("etl-conformance" in path for path in sys.path)

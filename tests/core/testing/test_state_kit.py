@@ -87,17 +87,25 @@ def test_a_fault_between_processes_is_caught(fault: str, clauses: set[str]) -> N
     assert broken(kit_of(fault, SqliteConfig)) == clauses
 
 
-class Unreachable(StateStoreConformance):
-    registration = Registration("memory", MemoryConfig, "etl_core.state.memory:MemoryStore", "Right.")
+def test_an_error_that_is_not_ours_is_caught() -> None:
+    outcomes = {each.clause.name: each for each in run(kit_of("RaisesItsOwn"))}
+    told = outcomes["a_lost_fence_changes_nothing"]
+    assert told.verdict is Verdict.FAIL
+    assert told.reason == "refused, but not with a StateError (call=a save with a lost fence, error=KeyError)"
 
-    def broken_config(self) -> Mapping[str, Any]:
-        return {"history": 5}
 
-
-def test_a_store_that_says_nothing_where_it_cannot_work_is_caught() -> None:
-    (outcome,) = run(Unreachable, only=["a_store_that_cannot_be_used_says_so"])
-    assert outcome.verdict is Verdict.FAIL
-    assert outcome.reason == "a store that cannot be used raised nothing (call=check)"
+@pytest.mark.parametrize(
+    ("history", "reason"),
+    [
+        (1, "an error is not one of etl_core.errors (call=check, error=OSError)"),
+        (2, "a store that cannot be used raised nothing (call=check)"),
+    ],
+)
+def test_a_store_that_does_not_say_that_it_cannot_work_is_caught(history: int, reason: str) -> None:
+    kit = kit_of("Unreachable")
+    kit.broken_config = lambda self: {"history": history}  # type: ignore[method-assign]
+    (outcome,) = run(kit, only=["a_store_that_cannot_be_used_says_so"])
+    assert (outcome.verdict, outcome.reason) == (Verdict.FAIL, reason)
 
 
 def test_the_parts_that_are_killed_do_what_they_are_killed_at(

@@ -139,6 +139,24 @@ class OfOneThread(MemoryStore):
             super().save(fence, position)
 
 
+class RaisesItsOwn(MemoryStore):
+    """Knows the fence to be lost, and raises no error of ours."""
+
+    def _claimed(self, fence: str) -> Any:
+        return {record.fence: record for record in self._records.values()}[fence]
+
+
+class Unreachable(MemoryStore):
+    """Cannot be used: its driver's error comes out as it is, or one of ours that helps nobody."""
+
+    def check(self) -> None:
+        if self._config.history == 1:
+            raise OSError("no such host")
+
+    def claim(self, pipeline: str) -> str:
+        raise StateError("cannot be reached", "start it" if self._config.history == 1 else None)
+
+
 # In a file
 
 
