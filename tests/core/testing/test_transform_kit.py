@@ -112,3 +112,26 @@ def test_what_only_another_process_shows_is_caught() -> None:
     assert failing(kit_of(planted.OfItsProcess, TestTidy, bad_rows=lambda self: None)) == {
         "a_killed_run_ends_the_same"
     }
+
+
+def few(self: TransformConformance) -> pa.RecordBatch:
+    return planted.orders(5)
+
+
+def reserved(self: TransformConformance) -> pa.RecordBatch:
+    return planted.orders().append_column("_etl_op", pa.array(["i"] * 40))
+
+
+@pytest.mark.parametrize(
+    ("facts", "wanted"),
+    [
+        ({"rows": few}, "20 rows or more"),
+        ({"rows": reserved}, "without reserved columns"),
+        ({"key": ("number",)}, "a column of `key`"),
+        ({"key": None}, "give the class attribute `key`"),
+    ],
+)
+def test_what_cannot_be_tried_is_not_reached(facts: dict[str, Any], wanted: str) -> None:
+    [outcome] = run(kit_of(planted.Plain, **facts), only=["key_columns_stay"])
+    assert outcome.verdict is Verdict.NOT_REACHED
+    assert wanted in outcome.reason

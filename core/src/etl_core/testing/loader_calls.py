@@ -73,7 +73,7 @@ class LoaderKit(CommonClauses):
     #: What its table holds: the source's rows as they are (`mirror`), every change (`history`), or something
     #: else (None: only the form of its writes is looked at). By default what its modes suggest.
     result: ClassVar[Literal["mirror", "history", "by mode"] | None] = "by mode"
-    #: The key it uses where its settings name another than the source's.
+    #: The key it uses where its settings name one: only `("id",)` is told with every change of the stories.
     key: ClassVar[tuple[str, ...] | None] = None
     #: Try many more stories.
     thorough: ClassVar[bool] = False
