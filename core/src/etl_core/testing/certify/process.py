@@ -17,12 +17,12 @@ from typing import Any, Self
 
 from etl_core.errors import ConfigError, PluginError
 
-__all__ = ["Died", "Hung", "Worker"]
+__all__ = ["LOADING", "Died", "Hung", "Worker"]
 
 #: Seconds a worker has to put away what it made, once it was asked to end.
 _GRACE = 10.0
 #: Seconds it may take until it says the first word: Arrow, the plugin and its kit are loaded before.
-_LOADING = 120.0
+LOADING = 120.0
 
 
 class Hung(Exception):
@@ -40,7 +40,6 @@ class Worker:
         self._told: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._idle = True
         self._stopped = False
-        self._patience = _LOADING
         path = os.pathsep.join(filter(None, sys.path))
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "etl_core.testing.certify.worker"],
@@ -73,9 +72,9 @@ class Worker:
         with suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
-        patience = max(deadline, self._patience)
+        patience = max(deadline, LOADING)
         while (message := self._next(patience)) is not None:
-            patience = self._patience = deadline
+            patience = deadline
             self._idle = message["event"] in {"done", "error"}
             if message["event"] == "error":
                 error = ConfigError if message["kind"] == "config" else PluginError

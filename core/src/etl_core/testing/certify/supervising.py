@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from etl_core.errors import PluginError
-from etl_core.testing.certify.process import Died, Hung, Worker
+from etl_core.testing.certify.process import LOADING, Died, Hung, Worker
 from etl_core.testing.certify.settings import Given
 from etl_core.testing.certify.targets import Target
 from etl_core.testing.clauses import FIRST, UNUSABLE, Clause, Outcome
@@ -64,7 +64,7 @@ def jobs_of(
     """
     request = {"do": "list", "targets": [(each.to_json(), each in given) for each in targets]}
     try:
-        told = list(worker.answers(request, deadline))
+        told = list(worker.answers(request, LOADING))
     except (Hung, Died) as error:
         raise PluginError(
             "the process that loads a plugin's conformance kit did not come to its end",
