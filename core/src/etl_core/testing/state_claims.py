@@ -3,52 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any
 
-from etl_core.errors import StateError
 from etl_core.interfaces import StateStore
-from etl_core.testing.child import Child, hear, say
-from etl_core.testing.children import connector_of, spec_of
+from etl_core.testing.child import Child
+from etl_core.testing.children import spec_of
 from etl_core.testing.state_base import StateClauses, letter, position
+from etl_core.testing.state_parts import hold, race, tried
 from etl_core.testing.verdicts import expect
 
 __all__ = ["ClaimClauses"]
-
-
-def hold(spec: Mapping[str, Any]) -> None:
-    """Claim, save and hold until told to release."""
-    store: StateStore = connector_of(spec)
-    fence = store.claim(spec["pipeline"])
-    store.save(fence, position(1))
-    say(fence)
-    hear()
-    store.release(fence)
-    store.close()
-    say("released")
-
-
-def race(spec: Mapping[str, Any]) -> None:
-    """Claim each time the clause says so, and say whether that worked."""
-    store: StateStore = connector_of(spec)
-    for _ in range(spec["rounds"]):
-        say("ready")
-        hear()
-        fence = _tried(store, spec["pipeline"])
-        say("won" if fence else "lost")
-        hear()
-        if fence:
-            store.release(fence)
-    store.close()
-
-
-def _tried(store: StateStore, pipeline: str) -> str | None:
-    try:
-        return store.claim(pipeline)
-    except StateError:
-        return None
 
 
 class ClaimClauses(StateClauses):
@@ -124,7 +89,7 @@ class ClaimClauses(StateClauses):
 
     def _race(self, store: StateStore, start: threading.Barrier) -> str | None:
         start.wait()
-        return _tried(store, self.pipeline())
+        return tried(store, self.pipeline())
 
     def test_of_many_processes_one_gets_the_claim(self) -> None:
         """Of processes that claim one pipeline at the same moment exactly one gets it.
