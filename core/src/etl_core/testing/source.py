@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from etl_core.testing.source_kills import KillClauses
+from etl_core.testing.source_offers import OfferClauses
 from etl_core.testing.source_resuming import ResumeClauses
 from etl_core.testing.source_running import RunClauses
 from etl_core.testing.source_shape import ShapeClauses
@@ -10,7 +11,7 @@ from etl_core.testing.source_shape import ShapeClauses
 __all__ = ["SourceConformance"]
 
 
-class SourceConformance(KillClauses, RunClauses, ResumeClauses, ShapeClauses):
+class SourceConformance(KillClauses, OfferClauses, RunClauses, ResumeClauses, ShapeClauses):
     """What every source promises.
 
     Give `registration` and `config`, with some rows to read; for a source whose `latest` is not None also
