@@ -230,6 +230,17 @@ class MapsKeysByTheirRows(MovesKeys):
         return rows.set_column(0, rows.schema.field(0), pc.add(rows.column("id"), known))
 
 
+class FirstOfEachKey(Plain):
+    """Takes a key that comes again for a repetition; in a stream of changes it is the newer one."""
+
+    def apply(self, ctx: Context, stream: Stream, rows: pa.RecordBatch) -> pa.RecordBatch | Transformed:
+        first: dict[int, int] = {}
+        for number, key in enumerate(rows.column("id").to_pylist()):
+            first.setdefault(key, number)
+        origin = pa.array(first.values(), pa.int64())
+        return Transformed(rows.take(origin), origin)
+
+
 class LeavesAThread(Plain):
     def open(self, ctx: Context) -> None:
         threading.Thread(target=threading.Event().wait, args=(60,), daemon=True).start()
