@@ -345,8 +345,6 @@ def test_a_kit_of_ones_own_is_named_and_what_it_changed_is_said(certify: Certify
 def test_a_misspelt_clause_gets_the_nearest(certify: Certify, own: Path) -> None:
     close = certify("right", "--clause", "it_can_be_usde")
     assert (close.exit_code, "Did you mean 'it_can_be_used'?" in close.stderr) == (2, True)
-    far = certify("right", "--clause", "qqqqqqqqqqq")
-    assert (far.exit_code, "The clauses are: it_can_be_used, " in far.stderr) == (2, True)
 
 
 def test_a_kit_that_cannot_be_loaded_is_the_plugins_fault(certify: Certify, own: Path) -> None:
@@ -355,9 +353,6 @@ def test_a_kit_that_cannot_be_loaded_is_the_plugins_fault(certify: Certify, own:
     assert done.exit_code == 3
     assert "the conformance kit that a plugin ships cannot be used" in done.stderr
     assert "reason: RuntimeError: no pytest" in done.stderr
-    (own / "etl_odd_kits.py").write_text("import os; os._exit(5)")
-    done = certify("right")
-    assert (done.exit_code, "ended: with code 5" in done.stderr) == (3, True)
 
 
 def test_names_that_cannot_be_used_exit_3(
@@ -413,25 +408,31 @@ def content(file: Path) -> str:
     raise AssertionError(f"{file.name} did not come")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_leaves_nothing(
-    started: Callable[..., subprocess.Popen[bytes]], tmp_path: Path, number: signal.Signals
-) -> None:
+def test_sigterm_leaves_nothing(started: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> None:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     certifying = started("right", *only("zz_is_slow"), "--json", **pipes)
-    worker, directory = content(tmp_path / "waiting").split(" ", 1)
-    assert Path(directory).is_dir()
-    certifying.send_signal(number)
+    look_at_what_is_there(tmp_path)
+    certifying.send_signal(signal.SIGTERM)
     printed, said = certifying.communicate(timeout=30)
     assert (certifying.returncode, printed) == (130, b"")
     assert said.startswith(b"cancelled")
+    look_at_what_is_left(tmp_path)
+
+
+def look_at_what_is_there(tmp_path: Path) -> None:
+    directory = content(tmp_path / "waiting").split(" ", 1)[1]
+    assert Path(directory).is_dir()
+    assert Path(directory).is_relative_to(tmp_path / "temporary")
+
+
+def look_at_what_is_left(tmp_path: Path) -> None:
     assert (tmp_path / "cleaned").read_text() == "cleaned"
     assert list((tmp_path / "temporary").iterdir()) == []
     with pytest.raises(ProcessLookupError):
-        os.kill(int(worker), 0)
+        os.kill(int(content(tmp_path / "waiting").split()[0]), 0)
 
 
-def test_on_a_terminal_the_clause_that_runs_is_shown(
+def test_on_a_terminal_the_clause_that_runs_is_shown_and_ctrl_c_leaves_nothing(
     started: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     ours, theirs = pty.openpty()
@@ -441,7 +442,7 @@ def test_on_a_terminal_the_clause_that_runs_is_shown(
     while not re.search(r"right: zz_is_slow +\d+ s", seen) and time.monotonic() < deadline:
         if select.select([ours], [], [], 1)[0]:
             seen += _read(ours) or ""
-    content(tmp_path / "waiting")
+    look_at_what_is_there(tmp_path)
     certifying.send_signal(signal.SIGINT)
     while (chunk := _read(ours)) is not None:
         seen += chunk
@@ -450,6 +451,7 @@ def test_on_a_terminal_the_clause_that_runs_is_shown(
     assert "right: loading its kit" in seen
     assert re.search(r"zz_dies.*FAIL.*ended", seen)
     assert "last words" not in seen
+    look_at_what_is_left(tmp_path)
 
 
 def _read(terminal: int) -> str | None:
@@ -460,11 +462,9 @@ def _read(terminal: int) -> str | None:
 
 
 def test_debug_shows_what_the_connector_says(
-    started: Callable[..., subprocess.Popen[bytes]],
+    certify: Certify, own: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    certifying = started("right", *only("zz_dies"), "--debug", **pipes)
-    printed, said = certifying.communicate(timeout=40)
-    assert certifying.returncode == 3
-    assert b"last words" in said
-    assert b"last words" not in printed
+    done = certify("right", *only("zz_dies"), "--debug")
+    assert done.exit_code == 3
+    assert capfd.readouterr().err.endswith("last words")
+    assert "last words" not in done.output

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Self, cast
 
 import attrs
+import click
 import pytest
 
 import etl_core.testing
@@ -16,9 +17,10 @@ from etl_core import Registration, setting
 from etl_core.errors import ConfigError, PluginError
 from etl_core.hookspecs import HOOKS
 from etl_core.testing import Conformance, LoaderConformance, TransformConformance
+from etl_core.testing.certify.command import _chosen
 from etl_core.testing.certify.kits import GROUP, KITS, kits_of, plain_kit, with_settings
 from etl_core.testing.certify.process import Died, Worker
-from etl_core.testing.certify.supervising import Job, Listed, outcomes_of
+from etl_core.testing.certify.supervising import Job, Listed, jobs_of, outcomes_of
 from etl_core.testing.certify.targets import Target, registration_for, targets_of
 from etl_core.testing.clauses import FIRST, clauses_of
 
@@ -150,6 +152,18 @@ def test_when_the_first_clause_is_lost_no_other_is_reached() -> None:
     assert [str(each.verdict) for each in outcomes] == ["FAIL", "NOT REACHED", "NOT REACHED"]
     assert outcomes[0].reason == "the process it ran in ended (with code 1)"
     assert len(list(outcomes_of(Job(TARGET, None, clauses[1:]), lambda: cast("Worker", Dying())))) == 2
+
+
+def test_a_process_that_dies_while_it_loads_a_kit_is_the_plugins_fault() -> None:
+    with pytest.raises(PluginError, match=r"names=append, ended=with code 1"):
+        jobs_of([TARGET], {}, cast("Worker", Dying()), 1.0)
+
+
+def test_a_clause_like_no_other_gets_the_list_of_all() -> None:
+    job = Job(TARGET, None, (Listed(FIRST, "It works.", ""),))
+    assert _chosen([job], []) == _chosen([job], [FIRST]) == [job]
+    with pytest.raises(click.UsageError, match="The clauses are: it_can_be_used"):
+        _chosen([job], ["qqqqqqqqqqq"])
 
 
 def test_a_target_that_is_gone_is_said() -> None:
