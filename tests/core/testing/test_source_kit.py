@@ -139,6 +139,7 @@ WRONG: dict[type[planted.Ledger], tuple[str, ...]] = {
         SEQUENCES,
     ),  # and repeats
     planted.ResumesFromItself: (AGAIN,),
+    planted.GoesOnFromMemory: (AGAIN,),
     planted.AcksWhatItReads: (CONSUMES, RESUME, AGAIN, ACK),  # what comes after earlier positions is gone
     planted.GoesOnAfterCancel: (CANCEL,),
     planted.SwallowsCancel: (CANCEL, AGAIN),  # where a cancel was the reason to close

@@ -18,7 +18,7 @@ from etl_core.testing.common import CommonClauses
 from etl_core.testing.reading import Reading
 from etl_core.testing.verdicts import expect, fail, not_reached
 
-__all__ = ["History", "Place", "SourceKit", "covered"]
+__all__ = ["History", "Place", "SourceKit"]
 
 
 @frozen
@@ -182,12 +182,6 @@ class SourceKit(CommonClauses):
         expect(not thread.is_alive(), "ack does not return", when=when, waited=f"{self.patience:g} s")
         if raised:
             fail("ack raises", when=when, error=type(raised[0]).__name__)
-
-
-def covered(batches: Sequence[Batch]) -> list[Batch]:
-    """Return the batches that the last position covers."""
-    places = History({}, list(batches), None).places
-    return list(batches[: places[-1].batches]) if places else []
 
 
 def _learned(streams: dict[Stream, StreamInfo], batches: Sequence[Batch]) -> dict[Stream, StreamInfo]:

@@ -10,7 +10,7 @@ from etl_core.errors import EtlError, PositionLostError, RetryableError
 from etl_core.interfaces import Source
 from etl_core.testing.changes import same
 from etl_core.testing.reading import Reading
-from etl_core.testing.source_base import History, Place, SourceKit, covered
+from etl_core.testing.source_base import History, Place, SourceKit
 from etl_core.testing.verdicts import expect, fail, skip
 
 __all__ = ["ResumeClauses"]
@@ -63,9 +63,10 @@ class ResumeClauses(SourceKit):
             self.same_rest(history, place, resumed_from=where)
 
     def test_it_reads_again_after_a_failure(self) -> None:
-        """After its iterator was closed in the middle, the same object reads on from the last position.
+        """After its iterator was closed in the middle, the same object reads on from any position since.
 
-        Keep no state of a read on the object, or begin `read` by making it new: the engine calls it again.
+        Keep no state of a read on the object, or begin `read` by making it new: the engine calls it again,
+        from what is durable, and that lies behind what was read.
         """
         history = self.history()
         for place, rest in history.rests:  # once: from a later position there is no way back to this one
@@ -74,13 +75,20 @@ class ResumeClauses(SourceKit):
         for take in sorted({1, 2, max(1, len(history.batches) // 2)}):
             for cancelled in (False, True):
                 self._reads_again(history, None, take, cancelled=cancelled)
+        for behind in (1, len(history.places)):
+            self._reads_again(history, None, len(history.batches), cancelled=False, behind=behind)
 
-    def _reads_again(self, history: History, resume: Any, take: int, *, cancelled: bool) -> None:
+    def _reads_again(
+        self, history: History, resume: Any, take: int, *, cancelled: bool, behind: int = 0
+    ) -> None:
+        """Read so much, close, and go on from what is durable: so many positions `behind` the last."""
         with self.source() as source:
             part = self._broken_off(source, history, resume, take, cancelled=cancelled)
-            rest = self.read(source, part.position, history.until).batches
-        where = {"closed_after": take, "cancelled": cancelled}
-        same(history.batches, [], [*covered(part.batches), *rest], history.streams, **where)
+            places = attrs.evolve(history, batches=part.batches).places
+            durable = [Place(resume, 0), *places][: len(places) + 1 - behind or 1][-1]
+            rest = self.read(source, durable.value, history.until).batches
+        where = {"closed_after": take, "cancelled": cancelled, "positions_behind": behind}
+        same(history.batches, [], [*part.batches[: durable.batches], *rest], history.streams, **where)
 
     def _broken_off(
         self, source: Source, history: History, resume: Any, take: int, *, cancelled: bool
