@@ -41,7 +41,7 @@ class Quick(TestLines):
 
 def kit_of(observer: type[Observer], base: type[TestLines] = Quick) -> type[ObserverConformance]:
     registration = Registration("planted", LinesConfig, observer, "Planted.")
-    return type(observer.__name__, (base,), {"registration": registration, "grace": 0.5})
+    return type(observer.__name__, (base,), {"registration": registration, "grace": 2.0})
 
 
 def failing(kit: type[ObserverConformance]) -> set[str]:
