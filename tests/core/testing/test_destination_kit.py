@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.planted import destination_faults as faults
-from support.planted.destination_kits import FiledKit, MarkedKit, PipedKit, PlainKit
+from support.planted.destination_kits import ChoosyKit, FiledKit, MarkedKit, PipedKit, PlainKit
 from support.planted.destination_kits import FiledKit as TestFiled
 from support.planted.destination_kits import MarkedKit as TestMarked
 from support.planted.destination_kits import PlainKit as TestPlain
@@ -15,8 +15,12 @@ from support.planted.destinations import Marked, Piped, Plain
 
 from etl_core.hookspecs import Registration
 from etl_core.interfaces import Destination
+from etl_core.model import Position
+from etl_core.testing.children import spec_of
 from etl_core.testing.clauses import run
 from etl_core.testing.destination import DestinationConformance
+from etl_core.testing.destination_durability import flush_and_write
+from etl_core.testing.destination_kills import run_to_the_end
 from etl_core.testing.verdicts import Verdict
 
 __all__ = ["TestFiled", "TestMarked", "TestPlain"]
@@ -111,7 +115,7 @@ FAULTS: list[tuple[type[Destination], str, Collection[str]]] = [
     (faults.AddsSnapshots, "a_replacement_is_the_snapshot", {*_SNAPSHOTS, *_STAGED}),
     (faults.ChecksWithATable, "checking_changes_nothing", ()),
     (faults.OpensOnce, "it_opens_again_after_close", _RETRIED),
-    (faults.ClosesOnlyOnce, "closing_is_harmless", {"checking_changes_nothing"}),
+    (faults.ClosesOnlyOnce, "closing_is_harmless", {"checking_changes_nothing", "secrets_stay_secret"}),
     (faults.LeavesAThread, "nothing_is_left_behind", {"a_cancelled_run_ends_and_goes_on"}),
     (faults.TellsTheSecret, "secrets_stay_secret", ()),
     (faults.TakesNoQuotes, "names_of_all_kinds", ()),
@@ -190,6 +194,12 @@ def test_marks_are_tried() -> None:
     assert [each.verdict for each in run(PipedKit, only=only)] == [Verdict.PASS] * 3
 
 
+def test_types_rows_and_openers_that_are_refused_by_name_are_no_fault() -> None:
+    types = {"integers", "floats", "decimals", "structs_and_maps", "a_table_is_as_it_was_asked_for"}
+    outcomes = run(ChoosyKit, only={"the_last_opener_has_the_fence", "a_mirror_follows_changes", *types})
+    assert [each.verdict for each in outcomes] == [Verdict.PASS] * 7
+
+
 class Unread(FiledKit):
     read_back = DestinationConformance.read_back
 
@@ -198,6 +208,24 @@ def test_without_a_way_to_read_back_nothing_is_known() -> None:
     (outcome,) = run(Unread, only={"a_mirror_follows_changes"})
     assert outcome.verdict is Verdict.NOT_REACHED
     assert "read_back" in outcome.reason
+
+
+@pytest.mark.parametrize("part", [flush_and_write, run_to_the_end])
+def test_the_part_of_a_child_process_needs_no_kit_of_the_author(part: Any) -> None:
+    kit = FiledKit()
+    kit.setup_method()
+    try:
+        place = {"spec": spec_of(kit), "stream": "orders", "state": str(kit.directory / "state.db")}
+        part({**place, "loader": "append", "position": Position(1, 1, 1).to_json()})
+        assert kit.rows(kit.stream()).num_rows in {3, 17}
+    finally:
+        kit.teardown_method()
+
+
+def test_thoroughness_is_a_kill_at_every_place() -> None:
+    facts = {"thorough": True, "places": {"schema_change": (1,), "handover": (9,)}}
+    kit = type("Thorough", (MarkedKit,), {**facts, "following": lambda kit: ["upsert"]})
+    assert [each.verdict for each in run(kit, only={"killed_anywhere"})] == [Verdict.PASS]
 
 
 @pytest.mark.slow

@@ -39,6 +39,12 @@ class MarkedKit(FiledKit):
     fences = True
 
 
+class ChoosyKit(FiledKit):
+    """Refuses a type, rows and a second opener; keeps the largest numbers as text."""
+
+    registration = registered("Choosy")
+
+
 class PlainKit(FiledKit):
     """Keeps rows, at least once."""
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from support.planted.destination_settings import FiledConfig
 
-from etl_core.errors import AuthError, StateError
+from etl_core.errors import AuthError, RetryableError, SchemaError, StateError
 from etl_core.interfaces import Context, Destination
 from etl_core.model import (
     DELETED,
@@ -239,6 +239,8 @@ def aligned(rows: pa.Table, schema: pa.Schema) -> pa.Table:
         rows.column(field.name) if field.name in names else pa.nulls(rows.num_rows, field.type)
         for field in schema
     ]
+    pairs = zip(columns, schema.types, strict=True)
+    columns = [each if each.type == wanted else each.cast(wanted) for each, wanted in pairs]
     return pa.table(columns, schema=schema)
 
 
@@ -282,6 +284,41 @@ class Marked(Filed):
             older = pc.less(table.rows.column(SEQ).cast(pa.binary()), pa.scalar(table.begun, pa.binary()))
             table.rows = table.rows.filter(pc.fill_null(older, True))
         super().end(table, mode)
+
+
+class Choosy(Filed):
+    """Has few types, no table of more than one writer, and says so."""
+
+    _held: ClassVar[set[Path]] = set()
+
+    def stored(self, type: pa.DataType) -> pa.DataType:
+        if pa.types.is_decimal(type):
+            raise SchemaError("there is no such type here", "cast the column", type=str(type))
+        return pa.string() if type == pa.uint64() else type
+
+    def ensure(self, table: TableSchema, changes: Sequence[Change]) -> None:
+        columns = [field.with_type(self.stored(field.type)) for field in table.columns]
+        super().ensure(attrs.evolve(table, columns=pa.schema(columns)), changes)
+
+    def open(self, ctx: Context, fence: str) -> None:
+        if self._path in self._held:
+            raise RetryableError("the file is open")
+        super().open(ctx, fence)
+        self._held.add(self._path)
+
+    def put(self, table: Table, write: Write, rows: pa.Table) -> list[Rejected]:
+        for name in rows.column_names:
+            if pa.types.is_floating(rows.schema.field(name).type):
+                finite = pc.fill_null(pc.is_finite(rows.column(name)), True)
+                refused = Rejected(write.stream, rows.filter(pc.invert(finite)), "not_finite", name)
+                return [refused, *super().put(table, write, rows.filter(finite))]
+        return super().put(table, write, rows)
+
+    def close(self) -> None:
+        if self._fence:
+            self._held.discard(self._path)
+        self._fence = ""
+        super().close()
 
 
 class Plain(Destination):

@@ -134,7 +134,7 @@ def _structs_and_maps() -> Iterator[pa.Array]:
     pair = pa.struct([("a", pa.int32()), ("B c", pa.string())])
     rows = [{"a": 1, "B c": "x"}, {"a": None, "B c": None}, None]
     yield pa.array(rows, pair)
-    yield pa.array([{"in": each} for each in rows], pa.struct([("in", pair)]))
+    yield pa.array([*({"in": each} for each in rows), None], pa.struct([("in", pair)]))
     yield pa.array([rows, [], None], pa.list_(pair))
     yield pa.array([{"l": [1, None]}, {"l": None}, None], pa.struct([("l", pa.list_(pa.int32()))]))
     yield pa.array([[("a", 1), ("b", None)], [], None], pa.map_(pa.string(), pa.int32()))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from etl_core.model import Position
 from etl_core.state.config import SqliteConfig
@@ -16,10 +16,10 @@ from etl_core.testing.destination_stories import long_story
 from etl_core.testing.script import Script
 from etl_core.testing.verdicts import expect, skip
 
-__all__ = ["Kills"]
+__all__ = ["PLACES", "Kills"]
 
-#: Where a run is killed under `thorough`: the place, and the how-manieth time it is passed.
-_PLACES = {
+#: Places of `etl_core.engine.failpoints`, and the how-manieth time each is passed.
+PLACES = {
     "snapshot": (1, 2, 3),
     "handover": (1,),
     "stream": (2,),
@@ -41,6 +41,9 @@ def run_to_the_end(argument: Mapping[str, Any]) -> None:
 
 class Kills(DestinationKit):
     """SIGKILL, then the next run."""
+
+    #: Where a run is killed under `thorough`.
+    places: ClassVar[Mapping[str, Sequence[int]]] = PLACES
 
     def test_killed_between_a_write_and_its_flush(self) -> None:
         """A run that is killed after a write is made up for by the next.
@@ -72,7 +75,7 @@ class Kills(DestinationKit):
         if not self.thorough:
             skip("only where `thorough = True` is set: it takes a process for each of many places")
         for loader in self.following():
-            for place, times in _PLACES.items():
+            for place, times in self.places.items():
                 for time in times:
                     self._killed(loader, place, time)
 

@@ -109,7 +109,12 @@ class Session:
         self._ready: set[Stream] = set()
 
     def __enter__(self) -> Self:
-        self.destination.open(self._ctx, self._fence)
+        try:
+            self.destination.open(self._ctx, self._fence)
+        except BaseException:
+            self.destination.abort()
+            self.destination.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -34,7 +34,7 @@ class Snapshots(DestinationKit):
         for name in self._staging():
             loader, script, begins = loader_named(name), self._story(name), self._begins(name)
             ends = len(script.transactions)
-            for first, last in [(0, begins), *((n, n + 1) for n in range(begins, ends))]:
+            for first, last in ((0, begins + 1), (begins + 1, ends - 1), (ends - 1, ends)):
                 with self.session(loader) as session:
                     session.tell(script, first, last)
                     session.flush(last)
