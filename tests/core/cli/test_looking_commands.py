@@ -167,6 +167,13 @@ def test_discover_lists_streams_with_columns_and_keys(run: Run, document: Docume
     assert stream["columns"][0] == {"name": "id", "type": "int64", "nullable": False}
 
 
+def test_looking_at_a_source_needs_no_other_plugin(run: Run, document: Document) -> None:
+    path = document(destination={"use": "not-installed-here"})
+    assert run("discover", path).exit_code == 0
+    assert run("preview", path).exit_code == 0
+    assert run("check", path).exit_code == 3
+
+
 def test_preview_shows_rows_and_cuts_long_values(run: Run, document: Document) -> None:
     path = document("shop", transform=[{"use": "same"}])
     lines = run("preview", path, "--rows", "2").stdout.splitlines()
