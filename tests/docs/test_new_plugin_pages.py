@@ -134,6 +134,6 @@ def run_in(directory: Path, site: Path, program: str, arguments: list[str]) -> N
     environment = {**os.environ, "PYTHONPATH": str(site), "NO_COLOR": "1"}
     command = [sys.executable, *start, *arguments]
     done = subprocess.run(
-        command, cwd=directory, env=environment, capture_output=True, text=True, check=False, timeout=55
+        command, cwd=directory, env=environment, capture_output=True, text=True, check=False, timeout=150
     )
     assert done.returncode == 0, f"{program} {arguments}: {done.stdout}{done.stderr}"
