@@ -269,6 +269,14 @@ class NeverIdles(Ledger):
         yield from ()
 
 
+class LooksOnce(Ledger):
+    """Once there is nothing, it never looks again."""
+
+    def idle(self, ctx: Context, told: int) -> Iterator[None]:
+        while not ctx.cancel.is_set():
+            yield from super().idle(ctx, told)
+
+
 class LeavesThreads(Ledger):
     def begin(self, ctx: Context, resume: Any) -> int:
         threading.Thread(target=released.wait, name="forgotten", daemon=True).start()

@@ -56,6 +56,11 @@ class Reading:
         self._changed = threading.Condition()
 
     @property
+    def yields(self) -> int:
+        """How often it yielded, be it nothing."""
+        return self.idle + len(self.batches)
+
+    @property
     def rows(self) -> int:
         """How many rows came."""
         return sum(batch.rows.num_rows for batch in self.batches if batch.rows is not None)

@@ -25,7 +25,7 @@ class RunClauses(SourceKit):
     """A source is a good guest on the engine's threads."""
 
     def test_it_yields_when_idle(self) -> None:
-        """When there is nothing to read it yields None every `ctx.poll_interval`, and goes on when there is.
+        """When there is nothing to read it yields None every `ctx.poll_interval`.
 
         Wait with `ctx.cancel.wait(ctx.poll_interval)`, or with that as the timeout of a blocking call.
         """
@@ -33,18 +33,34 @@ class RunClauses(SourceKit):
         if history.until is None:
             skip(_ENDS)
         with self.source() as source, self.context() as ctx:
-            reading = Reading(source, ctx, history.places[-1].value).start()
-            wait = 3 * (ctx.poll_interval + self.patience)
-            idle = reading.wait(lambda: reading.idle + len(reading.batches) >= 3, wait)
-            _raised(reading)
-            expect(idle, "it does not yield while there is nothing to read", waited=f"{wait:g} s")
-            self.require_change()
-            self.change()
-            came = reading.wait(lambda: reading.rows, self.deadline)
-            _raised(reading)
-            expect(came, "what changed while it was idle does not come", waited=f"{self.deadline:g} s")
+            reading = Reading(source, ctx, history.places[-1].value)
             most = ctx.poll_interval + self.patience
+            idle = reading.start().wait(lambda: reading.yields >= _IDLE, _IDLE * most)
+            _raised(reading)
+            expect(idle, "it does not yield while there is nothing to read", waited=f"{_IDLE * most:g} s")
             expect(reading.longest <= most, "it took long to yield", seconds=f"{reading.longest:.1f}")
+
+    def test_it_goes_on_after_idling(self) -> None:
+        """What changes in the system while a read idles comes in that same read.
+
+        Look for news each time before it waits, and take what was found last as where to look from.
+        """
+        history = self.history(changes=0)
+        if history.until is None:
+            skip(_ENDS)
+        self.require_change()
+        with self.source() as source, self.context() as ctx:
+            reading = Reading(source, ctx, history.places[-1].value).start()
+            for _ in range(2):
+                self._goes_on(reading)
+
+    def _goes_on(self, reading: Reading) -> None:
+        rows, yields = reading.rows, reading.yields
+        reading.wait(lambda: reading.yields > yields, self.patience)
+        self.change()
+        came = reading.wait(lambda: reading.rows > rows, self.deadline)
+        _raised(reading)
+        expect(came, "what changed while it idled does not come", waited=f"{self.deadline:g} s")
 
     def test_it_ends_at_until(self) -> None:
         """A read with `until` ends by itself, and yields all that was there when `latest` was asked.
