@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from etl_core.document import Section
 from etl_core.hookspecs import Registration
@@ -67,7 +67,7 @@ def spec_of(kit: Conformance) -> dict[str, Any]:
         "section": kit.section,
         "config": None if config is None else _name_of(config),
         "factory": name,
-        "settings": json.loads(json.dumps(kit.settings, default=_plain)),
+        "settings": json.loads(json.dumps(kit.settings, default=_no_json)),
         "base": str(kit.directory if kit.given is None else kit.given[1]),
         "directory": str(kit.directory),
         "namespace": kit.namespace,
@@ -102,8 +102,8 @@ def _found(name: str) -> Any:
     return found
 
 
-def _plain(value: object) -> str:
-    return str(value) if isinstance(value, Path) else not_reached("a setting is no JSON value")
+def _no_json(value: object) -> NoReturn:
+    not_reached("a setting is no JSON value")
 
 
 def main() -> None:
