@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.planted import destination_faults as faults
-from support.planted.destination_kits import ChoosyKit, FiledKit, MarkedKit, PipedKit, PlainKit
+from support.planted.destination_kits import ChoosyKit, FiledKit, MarkedKit, PipedKit, PlainKit, registered
 from support.planted.destination_kits import FiledKit as TestFiled
 from support.planted.destination_kits import MarkedKit as TestMarked
 from support.planted.destination_kits import PlainKit as TestPlain
@@ -198,6 +198,28 @@ def test_types_rows_and_openers_that_are_refused_by_name_are_no_fault() -> None:
     types = {"integers", "floats", "decimals", "structs_and_maps", "a_table_is_as_it_was_asked_for"}
     outcomes = run(ChoosyKit, only={"the_last_opener_has_the_fence", "a_mirror_follows_changes", *types})
     assert [each.verdict for each in outcomes] == [Verdict.PASS] * 7
+
+
+@pytest.mark.parametrize("name", ["MergesOnly", "ReplacesOnly"])
+def test_modes_that_are_not_claimed_are_not_asked_for(name: str) -> None:
+    only = {
+        "it_can_be_used",
+        "it_opens_again_after_close",
+        "abort_forgets",
+        "the_position_is_kept_with_the_data",
+        "pipelines_keep_apart",
+        "the_last_opener_has_the_fence",
+        "a_history_has_every_change",
+        "a_replacement_is_the_snapshot",
+        "staged_rows_appear_at_the_end",
+        "a_change_that_is_known_is_not_made_again",
+        "empty_is_not_null",
+    }
+    verdicts = [
+        each.verdict for each in run(type(name, (FiledKit,), {"registration": registered(name)}), only=only)
+    ]
+    assert verdicts.count(Verdict.PASS) >= 6
+    assert set(verdicts) == {Verdict.PASS, Verdict.SKIP}
 
 
 class Unread(FiledKit):

@@ -286,6 +286,19 @@ class Marked(Filed):
         super().end(table, mode)
 
 
+class MergesOnly(Filed):
+    """Cannot append."""
+
+    modes: ClassVar[frozenset[Mode]] = frozenset({Mode.MERGE, Mode.TRUNCATE})
+    stages: ClassVar[bool] = False
+
+
+class ReplacesOnly(Filed):
+    """Takes snapshots only."""
+
+    modes: ClassVar[frozenset[Mode]] = frozenset({Mode.REPLACE})
+
+
 class Choosy(Filed):
     """Has few types, no table of more than one writer, and says so."""
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from etl_core.interfaces import Destination
 from etl_core.model import AddColumn, Change, DropColumn, RenameColumn, TableSchema, WidenColumn
+from etl_core.schema import with_key
 from etl_core.testing.destination_kit import DestinationKit
 from etl_core.testing.destination_session import loader_named
 from etl_core.testing.script import Row, Script
@@ -74,7 +75,7 @@ class Evolution(DestinationKit):
         self._needs_tables()
         stream, name = self.stream(), self.following()[0]
         first, second, third = (n.to_bytes(20, "big") for n in (1, 2, 3))
-        base = loader_named(name).schema(stream, _COLUMNS)
+        base = loader_named(name).schema(stream, with_key(_COLUMNS, ["id"]))
         with self.session(loader_named(name)) as session:
             destination = session.destination
             destination.ensure(base, ())
