@@ -161,6 +161,7 @@ WRONG: dict[type[planted.Ledger], tuple[str, ...]] = {
     planted.PassesUntil: (UNTIL,),
     planted.EndsTooEarly: (UNTIL,),
     planted.PositionIsATuple: (JSON,),
+    planted.TriesForeignAgain: (FOREIGN, TEARDOWN),  # what is gone is to be tried again, too
     planted.StartsOverInSilence: (FOREIGN,),
     planted.SkipsWhatIsToCome: (FOREIGN,),
     planted.FailsWithoutAWord: (FOREIGN,),
@@ -185,7 +186,7 @@ def test_reordered_rows_are_caught() -> None:
 
 @pytest.mark.parametrize("source", [planted.Plain, planted.Whole], ids=lambda source: source.__name__)
 def test_a_finite_source_may_be_simple(source: type[planted.Ledger]) -> None:
-    kit = kit_of(source, FiniteKit)
+    kit = kit_of(source, FiniteKit, test_what_a_kill_repeats_can_be_known=None)
     assert {one.verdict for one in run(kit)} == {Verdict.PASS, Verdict.SKIP}
 
 
@@ -202,6 +203,25 @@ def test_a_kill_brings_it_to_light(source: type[planted.Ledger]) -> None:
     clause, said = KILLED[source]
     (outcome,) = run(kit_of(source, LedgerKit), only=[clause])
     assert (outcome.verdict, said in outcome.reason) == (Verdict.FAIL, True), outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (planted.YieldsItsRows, "it yielded something that is no batch"),
+        (planted.YieldsEmptyBatches, "it yielded a batch of rows without rows"),
+        (planted.NamesNoStream, "it yielded a batch without a stream"),
+    ],
+)
+def test_what_is_no_batch_at_all_is_said_first(source: type[planted.Ledger], said: str) -> None:
+    first, *others = run(kit_of(source))
+    assert (first.verdict, said in first.reason) == (Verdict.FAIL, True), first.reason
+    assert {one.verdict for one in others} == {Verdict.NOT_REACHED}
+
+
+def test_a_position_of_bytes_is_told_by_name() -> None:
+    (outcome,) = run(kit_of(planted.PositionIsBytes), only=[JSON])
+    assert (outcome.verdict, outcome.reason) == (Verdict.FAIL, "a position is no JSON value (type=bytes)")
 
 
 class Empty(Impatient):

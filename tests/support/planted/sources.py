@@ -22,6 +22,7 @@ from etl_core import (
     FatalError,
     Kind,
     PositionLostError,
+    RetryableError,
     Source,
     Stream,
     StreamInfo,
@@ -389,6 +390,40 @@ class PositionIsATuple(Ledger):
 
     def ack(self, value: Any) -> None:
         super().ack(value[0])
+
+
+class PositionIsBytes(Ledger):
+    def value(self, told: int) -> Any:
+        return told.to_bytes(8, "big")
+
+    def ack(self, value: Any) -> None:
+        super().ack(int.from_bytes(value, "big"))
+
+
+class TriesForeignAgain(Ledger):
+    def begin(self, ctx: Context, resume: Any) -> int:
+        try:
+            return super().begin(ctx, resume)
+        except PositionLostError:
+            raise RetryableError("perhaps it comes back") from None
+
+
+class YieldsItsRows(Ledger):
+    def batches(self, ctx: Context, number: int, changes: Transaction) -> Iterator[Any]:
+        for batch in super().batches(ctx, number, changes):
+            yield batch.rows
+
+
+class YieldsEmptyBatches(Ledger):
+    def batches(self, ctx: Context, number: int, changes: Transaction) -> Iterator[Batch]:
+        for batch in super().batches(ctx, number, changes):
+            yield attrs.evolve(batch, rows=None)
+
+
+class NamesNoStream(Ledger):
+    def batches(self, ctx: Context, number: int, changes: Transaction) -> Iterator[Batch]:
+        for batch in super().batches(ctx, number, changes):
+            yield attrs.evolve(batch, stream=None)
 
 
 class StartsOverInSilence(Ledger):

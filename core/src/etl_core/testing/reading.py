@@ -14,7 +14,7 @@ from etl_core.model import Batch, Kind
 from etl_core.testing.contexts import KitContext
 from etl_core.testing.verdicts import Failed, expect, fail
 
-__all__ = ["Reading"]
+__all__ = ["Reading", "stored"]
 
 
 def _never(reading: Reading) -> bool:
@@ -48,7 +48,7 @@ class Reading:
         self.error: BaseException | None = None
         self._source = source
         self._ctx = ctx
-        self._resume = json.loads(json.dumps(resume))
+        self._resume = stored(resume)
         self._until = until
         self._enough = enough
         self._heedless = heedless
@@ -148,6 +148,14 @@ class Reading:
             else:
                 self.batches.append(batch)
             self._changed.notify_all()
+
+
+def stored(value: Any) -> Any:
+    """Return a position as a state store gives it back."""
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError):
+        fail("a position is no JSON value", type=type(value).__name__)
 
 
 def _close(iterator: Iterator[Any]) -> None:

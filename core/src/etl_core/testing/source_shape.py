@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 import pyarrow as pa
 
 from etl_core.interfaces import Source
 from etl_core.model import RESERVED, StreamInfo
 from etl_core.testing.changes import same
 from etl_core.testing.fitting import Fit, Sequences
+from etl_core.testing.reading import stored
 from etl_core.testing.source_base import SourceKit
-from etl_core.testing.verdicts import expect, fail, skip
+from etl_core.testing.verdicts import expect, skip
 
 __all__ = ["ShapeClauses"]
 
@@ -109,13 +108,8 @@ class ShapeClauses(SourceKit):
         Use dicts with text keys, lists, texts, whole numbers; write times and bytes as text.
         """
         for place in self.history().places:
-            try:
-                stored = json.loads(json.dumps(place.value, allow_nan=False))
-            except (TypeError, ValueError):
-                fail("a position is no JSON value", type=type(place.value).__name__, batch=place.batches)
-            expect(
-                _equal(stored, place.value), "a position is another after it was stored", batch=place.batches
-            )
+            kept = _equal(stored(place.value), place.value)
+            expect(kept, "a position is another after it was stored", after_batch=place.batches)
 
 
 def _equal(stored: object, value: object) -> bool:
