@@ -34,7 +34,7 @@ _SNAPSHOTS = {"a_replacement_is_the_snapshot", "a_snapshot_of_a_table_with_rows"
 _STAGED = {"staged_rows_appear_at_the_end", "a_new_beginning_discards_what_was_staged"}
 _EVOLVED = {"an_added_column", "a_renamed_column", "a_widened_column", "a_dropped_column"}
 
-#: The clause that must catch each, and those that cannot but fail with it: a story has more than one subject.
+#: The clause that must catch each, and those that may fail with it: a story has more than one subject.
 FAULTS: list[tuple[type[Destination], str, Collection[str]]] = [
     (
         faults.CommitsAtWrite,
@@ -174,7 +174,9 @@ def test_a_wrong_one_is_caught(fault: type[Destination], meant: str, others: Col
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(("fault", "meant", "others"), FAULTS, ids=lambda each: getattr(each, "__name__", ""))
 def test_no_other_clause_is_broken(fault: type[Destination], meant: str, others: Collection[str]) -> None:
-    assert set(failing(kit_of(fault))) == {meant, *others}
+    found = failing(kit_of(fault))
+    assert meant in found
+    assert set(found) <= {meant, *others}
 
 
 @pytest.mark.parametrize("fault", KILLED)

@@ -42,9 +42,8 @@ class Modes(DestinationKit):
         """
         self.needs_loader("append")
         for seed in self.seeds:
-            self._tell(
-                random_story(self.stream(f"random_{seed}"), seed, columns=self.columns), "append", seed
-            )
+            script = random_story(self.stream(f"random_{seed}"), seed, columns=self.columns)
+            self._tell_in_parts(script, "append", seed, 1000)
 
     def test_a_mirror_follows_changes(self) -> None:
         """Under `upsert` the table holds the source's rows: inserted, updated, deleted, inserted again.
@@ -121,7 +120,7 @@ class Modes(DestinationKit):
         self.needs_loader("upsert")
         for seed, max_rows in zip(self.seeds, cycle((3, 1000))):
             script = random_story(self.stream(f"random_{seed}"), seed, columns=self.columns)
-            self._tell(script, "upsert", seed, max_rows)
+            self._tell_in_parts(script, "upsert", seed, max_rows)
 
     def test_a_partial_row_without_its_base_is_rejected(self) -> None:
         """A row with unchanged columns whose base row is not there is rejected, not filled with NULL.
@@ -175,6 +174,14 @@ class Modes(DestinationKit):
         small = copy(script)
         small.stream = self.stream(script.stream.name + "_small")
         self._tell(small, loader, None, 1)
+
+    def _tell_in_parts(self, script: Script, loader: str, seed: int, max_rows: int) -> None:
+        """Look at what is there several times: a truncate would hide what went wrong before it."""
+        ends = len(script.transactions)
+        for upto in (ends // 4, ends // 2, ends * 3 // 4, ends):
+            part = copy(script)
+            part.transactions = script.transactions[:upto]
+            self._tell(part, loader, seed, max_rows)
 
     def _tell(self, script: Script, loader: str, seed: int | None, max_rows: int = 65536) -> None:
         facts = {} if seed is None else {"seed": seed}

@@ -79,7 +79,7 @@ class _Telling:
             self._there.add(id)
             return
         kinds = ["delete", "update", "update", "move", "truncate"]
-        kind = self._random.choices(kinds, [6, 10, 6, 8, 2])[0]
+        kind = self._random.choices(kinds, [8, 10, 6, 8, 1])[0]
         if kind == "delete":
             self._script.delete({"id": id})
             self._there.discard(id)
