@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import attrs
 import pyarrow as pa
 import pytest
 
@@ -190,3 +191,13 @@ def test_what_endured_is_told_apart_by_sequence() -> None:
     refused(lambda: once(wanted, wanted[:1], KEYLESS, loose=True), "rows are missing")
     snapshot = [BEGIN, rows((2, "two"), (1, "one")), END]
     once(snapshot, [BEGIN, rows((1, "one")), END, *changes(("i", 2, "two"))], STREAMS, loose=False)
+
+
+def test_a_snapshot_that_endured_comes_again_only_where_that_is_allowed() -> None:
+    begin, end = (attrs.evolve(one, seq=seq(place)) for one, place in ((BEGIN, 1), (END, 9)))
+    wanted = [begin, rows((1, "one"), **{OP: ["r"], SEQ: [seq(2)]}), end]
+    again = [*wanted, *wanted]
+    assert repeated(again) == {STREAM: 0}
+    once(wanted, again, STREAMS, loose=True)
+    refused(lambda: once(wanted, again, STREAMS, loose=False), "a snapshot that was durable came again")
+    once(wanted, [*wanted[:2], *wanted], STREAMS, loose=False)

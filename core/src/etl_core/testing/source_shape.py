@@ -38,12 +38,10 @@ class ShapeClauses(SourceKit):
 
         Do not move a cursor, an offset or a file in them, and create in `read` what reading needs.
         """
-        with self.source() as source, self.context() as ctx:
-            source.teardown(ctx)
-            before = list(source.teardown(ctx))
         history = self.history(changes=0)
         with self.source() as source, self.context() as ctx:
             source.teardown(ctx)
+            before = list(source.teardown(ctx))  # what is not its own to remove is there before and after
         self._look()
         with self.source() as source, self.context() as ctx:
             made = [text for text in source.teardown(ctx) if text not in before]
