@@ -66,20 +66,21 @@ class PostgresCdcSource(SourceConformance):
     def prepare(self) -> None:
         self.changes = 0
         if self.given is None:
-            self._execute(_TABLES)
+            self.execute(_TABLES)
 
     def config(self) -> Mapping[str, Any]:
         return {"dsn": _home().dsn, "tables": [f"{self.namespace}.*"]}
 
     def change(self) -> None:
         self.changes += 1
-        self._execute(_CHANGE)
+        self.execute(_CHANGE)
 
     def clean(self) -> None:
         if self.given is None:
-            self._execute("DROP SCHEMA IF EXISTS {schema} CASCADE")
+            self.execute("DROP SCHEMA IF EXISTS {schema} CASCADE")
 
-    def _execute(self, sql: str) -> None:
+    def execute(self, sql: str) -> None:
+        """Run statements as superuser, with the clause's own names in place of {schema} and {user}."""
         home = _home()
         values = {"schema": self.namespace, "user": quote_ident(home.user), "first": 1_000 * self.changes}
         home.database.execute(sql.format(**values))
