@@ -19,8 +19,8 @@ from etl_core.model import Position
 from etl_core.testing.children import spec_of
 from etl_core.testing.clauses import run
 from etl_core.testing.destination import DestinationConformance
-from etl_core.testing.destination_durability import flush_and_write
-from etl_core.testing.destination_kills import run_to_the_end
+from etl_core.testing.destination.durability import flush_and_write
+from etl_core.testing.destination.kills import run_to_the_end
 from etl_core.testing.verdicts import Verdict
 
 __all__ = ["TestFiled", "TestMarked", "TestPlain"]

@@ -14,7 +14,7 @@ from etl_core.hookspecs import Registration
 from etl_core.interfaces import Observer
 from etl_core.testing.clauses import run
 from etl_core.testing.observer import ObserverConformance
-from etl_core.testing.observer_facts import FACTS
+from etl_core.testing.observer.facts import FACTS
 from etl_core.testing.verdicts import Verdict
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from etl_core.hookspecs import Registration
 from etl_core.state.config import MemoryConfig, SqliteConfig
-from etl_core.testing import state_durable
 from etl_core.testing.children import spec_of
 from etl_core.testing.clauses import FIRST, clauses_of, run
 from etl_core.testing.common import CommonClauses
 from etl_core.testing.state import StateStoreConformance
+from etl_core.testing.state import durable as state_durable
 from etl_core.testing.verdicts import Verdict
 
 

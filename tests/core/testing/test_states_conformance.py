@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from etl_core.testing.state_own import Memory, Sqlite
+from etl_core.testing.state.own import Memory, Sqlite
 
 
 class TestMemory(Memory):
