@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from etl_core.testing.arrows import FAMILIES, samples
+from etl_core.testing.destination.arrows import FAMILIES, samples
 from etl_core.testing.destination.values import as_type, difference, plain
 
 ROWS = [{"id": 1, "a": "x", "b": None}, {"id": 2, "a": "y", "b": 5}]

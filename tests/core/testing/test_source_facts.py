@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from etl_core import OLD_KEY, OP, SEQ, UNCHANGED, AddColumn, Batch, Kind, Stream, StreamInfo, pack_seq
-from etl_core.testing.changes import same, told
-from etl_core.testing.enduring import once, repeated
-from etl_core.testing.fitting import Fit, Sequences
+from etl_core.testing.source.changes import same, told
+from etl_core.testing.source.enduring import once, repeated
+from etl_core.testing.source.fitting import Fit, Sequences
 from etl_core.testing.verdicts import Failed
 
 STREAM = Stream("public", "orders")

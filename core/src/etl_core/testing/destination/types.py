@@ -9,7 +9,7 @@ from attrs import frozen
 
 from etl_core.errors import EtlError, SchemaError
 from etl_core.model import Rejected, Stream
-from etl_core.testing.arrows import samples
+from etl_core.testing.destination.arrows import samples
 from etl_core.testing.destination.kit import DestinationKit
 from etl_core.testing.destination.session import Session, loader_named
 from etl_core.testing.destination.values import plain

@@ -8,9 +8,9 @@ import attrs
 
 from etl_core.errors import EtlError, PositionLostError, RetryableError
 from etl_core.interfaces import Source
-from etl_core.testing.changes import same
-from etl_core.testing.reading import Reading
-from etl_core.testing.source_base import History, Place, SourceKit
+from etl_core.testing.source.base import History, Place, SourceKit
+from etl_core.testing.source.changes import same
+from etl_core.testing.source.reading import Reading
 from etl_core.testing.verdicts import expect, fail, skip
 
 __all__ = ["ResumeClauses"]

@@ -13,9 +13,9 @@ from attrs import field, frozen
 from etl_core.errors import PositionLostError
 from etl_core.interfaces import Source
 from etl_core.model import Batch, Kind, Stream, StreamInfo
-from etl_core.testing.changes import same
 from etl_core.testing.common import CommonClauses
-from etl_core.testing.reading import Reading
+from etl_core.testing.source.changes import same
+from etl_core.testing.source.reading import Reading
 from etl_core.testing.verdicts import expect, fail, not_reached
 
 __all__ = ["History", "Place", "SourceKit"]

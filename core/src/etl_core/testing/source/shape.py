@@ -6,10 +6,10 @@ import pyarrow as pa
 
 from etl_core.interfaces import Source
 from etl_core.model import RESERVED, StreamInfo
-from etl_core.testing.changes import same
-from etl_core.testing.fitting import Fit, Sequences
-from etl_core.testing.reading import stored
-from etl_core.testing.source_base import SourceKit
+from etl_core.testing.source.base import SourceKit
+from etl_core.testing.source.changes import same
+from etl_core.testing.source.fitting import Fit, Sequences
+from etl_core.testing.source.reading import stored
 from etl_core.testing.verdicts import expect, skip
 
 __all__ = ["ShapeClauses"]

@@ -10,8 +10,8 @@ from etl_core.errors import EtlError
 from etl_core.interfaces import Source
 from etl_core.testing.contexts import KitContext
 from etl_core.testing.leftovers import Census
-from etl_core.testing.reading import Reading
-from etl_core.testing.source_base import SourceKit
+from etl_core.testing.source.base import SourceKit
+from etl_core.testing.source.reading import Reading
 from etl_core.testing.verdicts import Failed, expect, fail, skip
 
 __all__ = ["RunClauses"]

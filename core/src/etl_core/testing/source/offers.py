@@ -6,8 +6,8 @@ import attrs
 
 from etl_core.interfaces import Source
 from etl_core.model import Batch, Kind, Lag, Stream
-from etl_core.testing.changes import same_tables, told
-from etl_core.testing.source_base import History, SourceKit
+from etl_core.testing.source.base import History, SourceKit
+from etl_core.testing.source.changes import same_tables, told
 from etl_core.testing.verdicts import expect, skip
 
 __all__ = ["OfferClauses"]

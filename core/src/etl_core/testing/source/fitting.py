@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from etl_core.model import OP, RESERVED, SEQ, UNCHANGED, Batch, Kind, Stream, StreamInfo, unpack_seq
 from etl_core.schema import data_columns, reserved_schema
-from etl_core.testing.changes import values_of
+from etl_core.testing.source.changes import values_of
 from etl_core.testing.verdicts import expect
 
 __all__ = ["Fit", "Sequences"]

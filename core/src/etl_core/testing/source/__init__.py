@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from etl_core.testing.source_kills import KillClauses
-from etl_core.testing.source_offers import OfferClauses
-from etl_core.testing.source_resuming import ResumeClauses
-from etl_core.testing.source_running import RunClauses
-from etl_core.testing.source_shape import ShapeClauses
+from etl_core.testing.source.kills import KillClauses
+from etl_core.testing.source.offers import OfferClauses
+from etl_core.testing.source.resuming import ResumeClauses
+from etl_core.testing.source.running import RunClauses
+from etl_core.testing.source.shape import ShapeClauses
 
 __all__ = ["SourceConformance"]
 

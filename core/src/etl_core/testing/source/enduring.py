@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from etl_core.model import Batch, Kind, Stream, StreamInfo
-from etl_core.testing.changes import Item, Told, missing, same_changes, same_tables, told
+from etl_core.testing.source.changes import Item, Told, missing, same_changes, same_tables, told
 from etl_core.testing.verdicts import expect
 
 __all__ = ["once", "repeated"]

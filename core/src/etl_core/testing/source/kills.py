@@ -16,9 +16,9 @@ from etl_core.model import Batch, Kind, Step
 from etl_core.state.config import SqliteConfig
 from etl_core.state.sqlite import SqliteStore
 from etl_core.testing.children import connector_of, run_part, spec_of
-from etl_core.testing.enduring import once, repeated
 from etl_core.testing.journal import Journal, LooseJournal, entries
-from etl_core.testing.source_base import History, SourceKit
+from etl_core.testing.source.base import History, SourceKit
+from etl_core.testing.source.enduring import once, repeated
 from etl_core.testing.verdicts import expect, not_reached, skip
 
 __all__ = ["KillClauses", "killed_run"]
