@@ -6,17 +6,20 @@ A Sphinx extension; `pages()` is what tests look at.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 import click
 
-from etl_core import config, errors, events, hookspecs, interfaces, model, result
+from etl_core import config, errors, events, hookspecs, interfaces, model, result, testing
 from etl_core.cli.app import app
 from etl_core.document.model import Top
 from etl_core.plugins import installed
+from etl_core.testing.certify.kits import KITS, plain_kit
+from etl_core.testing.clauses import Clause, clauses_of
+from etl_core.testing.common import CommonClauses
 
 OUTPUT = Path(__file__).parent / "reference" / "generated"
 SECTIONS = ("extract", "transform", "load", "destination", "observability", "state", "executor")
@@ -43,15 +46,17 @@ def pages() -> dict[str, str]:
         "events.md": "\n".join(event_table()),
         "errors.md": "\n".join(error_table()),
         "commands.md": "\n".join(commands()),
+        "conformance.md": "\n".join(conformance()),
     }
 
 
 def hooks() -> Iterator[str]:
     """Describe every hook with its exact signature."""
-    yield from ("# Hooks", "", _doc(hookspecs), "")
+    yield from ("# Signatures of hooks, registrations", "", _doc(hookspecs), "")
     for section, name in hookspecs.HOOKS.items():
         hook = getattr(hookspecs, name)
-        yield from (f"## `{name}`", "", f"Section or role: `{section}`.", "")
+        place = f"Section or role: `{section}`. [Its page](../hooks/{section}.md)."
+        yield from (f"## `{name}`", "", place, "")
         yield from ("```python", f"def {name}{_signature(hook)}", "```", "", _doc(hook), "")
     yield from _class(hookspecs.Registration)
 
@@ -149,6 +154,28 @@ def _command(path: str, command: click.Command) -> Iterator[str]:
             child = command.get_command(context, name)
             if child is not None:
                 yield from _command(f"{path} {name}", child)
+
+
+def conformance() -> Iterator[str]:
+    """Describe every clause of every kit: what is promised, and what to do when it is not kept."""
+    yield from ("# The conformance kit", "", _doc(testing), "")
+    yield from ("## What every connector promises", "", *_clauses(clauses_of(CommonClauses)))
+    common = {clause.name for clause in clauses_of(CommonClauses)}
+    for section, name in KITS.items():
+        kit = plain_kit(section)
+        yield from (f"## `{name}`", "", f"For `{section}`. {_doc(kit)}", "")
+        yield from _clauses([clause for clause in clauses_of(kit) if clause.name not in common])
+
+
+def _clauses(listed: Sequence[Clause]) -> Iterator[str]:
+    for clause in listed:
+        yield from (f"`{clause.name}`", f": {_text(clause.promise)}", "")
+        if clause.advice:
+            yield from (f"  *When it is not kept:* {_text(clause.advice)}", "")
+
+
+def _text(sentence: str) -> str:
+    return sentence.replace("<", "\\<")
 
 
 class _Bare(str):

@@ -17,14 +17,34 @@ import etl_core
 WHOLE = ("model", "schema", "interfaces", "config", "result", "errors")
 CHOSEN = {
     "hookspecs": {"API", "Registration", "hookimpl"},
+    "deprecations": {"EtlDeprecationWarning"},
     "events": {"Event"},
     "connectors": {"TransformStep"},
     "document": {"Document"},
+    "plugins": {"PluginStatus", "list_plugins"},
     "resolve": {"load_document"},
     "engine.documents": {"run_document"},
     "engine.manager": {"PipelineManager"},
     "engine.observing": {"ObserverHub"},
     "engine.pipeline": {"Pipeline"},
+}
+
+#: What authors of tests may use of the kit.
+TESTING = {
+    "testing": {
+        "CommandConformance",
+        "Conformance",
+        "DestinationConformance",
+        "ExecutorConformance",
+        "LoaderConformance",
+        "ObserverConformance",
+        "SourceConformance",
+        "StateStoreConformance",
+        "TransformConformance",
+        "Verdict",
+    },
+    "testing.verdicts": {"Failed", "NotReached", "Verdict", "expect", "fail", "not_reached", "skip"},
+    "testing.clauses": {"FIRST", "UNUSABLE", "Clause", "Outcome", "clauses_of", "run"},
 }
 
 #: What `import etl_core` may load besides the standard library.
@@ -57,6 +77,13 @@ def test_a_public_name_is_its_modules_own(module: str, name: str) -> None:
     assert getattr(etl_core, name) is getattr(import_module(f"etl_core.{module}"), name)
 
 
+@pytest.mark.parametrize("module", TESTING)
+def test_the_public_names_of_the_kit_are_these(module: str) -> None:
+    found = import_module(f"etl_core.{module}")
+    assert set(found.__all__) == TESTING[module]
+    assert all(hasattr(found, name) for name in found.__all__)
+
+
 def test_type_checkers_and_the_lazy_table_see_the_same_names() -> None:
     tree = ast.parse(Path(etl_core.__file__).read_text(encoding="utf-8"))
     imported = {
@@ -65,7 +92,8 @@ def test_type_checkers_and_the_lazy_table_see_the_same_names() -> None:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("etl_core.")
         for alias in node.names
     }
-    assert imported == {(home, name) for name, home in etl_core._HOME_OF.items()}
+    lazily = {(home, name) for name, home in etl_core._HOME_OF.items()}
+    assert imported == lazily | {("etl_core.deprecations", "value_of")}
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

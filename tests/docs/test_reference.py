@@ -15,6 +15,8 @@ import pytest
 
 from etl_core import events, hookspecs, interfaces
 from etl_core.plugins import installed
+from etl_core.testing.certify.kits import KITS, plain_kit
+from etl_core.testing.clauses import clauses_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -78,6 +80,15 @@ def test_every_connector_is_described(pages: dict[str, str], generate: ModuleTyp
             assert f"### `{offer.name}`" in pages["connectors.md"]
 
 
+@pytest.mark.parametrize("section", KITS)
+def test_every_clause_of_every_kit_is_there(pages: dict[str, str], section: str) -> None:
+    page = pages["conformance.md"]
+    assert f"## `{KITS[section]}`" in page
+    for clause in clauses_of(plain_kit(section)):
+        assert f"`{clause.name}`\n: " in page
+        assert clause.promise.endswith("."), clause.name
+
+
 def test_every_method_of_an_interface_states_its_contract(pages: dict[str, str]) -> None:
     for name in interfaces.__all__:
         cls = getattr(interfaces, name)
@@ -112,5 +123,5 @@ def test_pages_name_settings_that_exist(page: Path, pages: dict[str, str]) -> No
     known = set(re.findall(r"^\| `(\w+)` \|", pages["document.md"] + pages["connectors.md"], re.MULTILINE))
     sections = "extract|load|destination|state|retry|resources"
     named = re.findall(rf"`(?:{sections})\.(\w+)(?:\.(\w+))?", page.read_text(encoding="utf-8"))
-    used = {part for parts in named for part in parts if part} - {"use"}
+    used = {part for parts in named for part in parts if part} - {"use", "py"}  # `state.py` is a file
     assert used <= known

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         setting,
     )
     from etl_core.connectors import TransformStep
+    from etl_core.deprecations import EtlDeprecationWarning
     from etl_core.document import Document
     from etl_core.engine.documents import run_document
     from etl_core.engine.manager import PipelineManager
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
         pack_seq,
         unpack_seq,
     )
+    from etl_core.plugins import PluginStatus, list_plugins
     from etl_core.resolve import load_document
     from etl_core.result import (
         CheckResult,
@@ -140,6 +142,7 @@ __all__ = [
     "Document",
     "DropColumn",
     "Duration",
+    "EtlDeprecationWarning",
     "EtlError",
     "Event",
     "Executor",
@@ -158,6 +161,7 @@ __all__ = [
     "PipelineManager",
     "PipelineResult",
     "PluginError",
+    "PluginStatus",
     "Position",
     "PositionLostError",
     "Problem",
@@ -192,6 +196,7 @@ __all__ = [
     "data_columns",
     "hookimpl",
     "key_of",
+    "list_plugins",
     "load_document",
     "old_key_type",
     "pack_seq",
@@ -211,6 +216,7 @@ _HOMES = {
         "parse_duration parse_size setting"
     ),
     "connectors": "TransformStep",
+    "deprecations": "EtlDeprecationWarning",
     "document": "Document",
     "engine.documents": "run_document",
     "engine.manager": "PipelineManager",
@@ -231,6 +237,7 @@ _HOMES = {
         "Kind Lag Mode Position Rejected RenameColumn Step Stream StreamInfo TableSchema Transformed "
         "WidenColumn Write pack_seq unpack_seq"
     ),
+    "plugins": "PluginStatus list_plugins",
     "resolve": "load_document",
     "result": "CheckResult DestinationTiming PipelineCounts PipelineResult SourceTiming StreamCounts",
     "schema": (
@@ -243,7 +250,9 @@ _HOME_OF = {name: f"etl_core.{module}" for module, names in _HOMES.items() for n
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from etl_core.deprecations import value_of
+
+        return value_of(__name__, name)  # not kept: everybody who uses it is to see the warning
     value = getattr(import_module(_HOME_OF[name]), name)
     globals()[name] = value
     return value

@@ -2,179 +2,139 @@
 
 from __future__ import annotations
 
-import enum
 import re
-from collections.abc import Sequence
-from importlib.metadata import EntryPoint
-from typing import Any, get_type_hints
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution
 
-import attrs
 import pluggy
-from attrs import field, frozen
+from attrs import evolve
 
-from etl_core.config import ENGINE_KEYS
-from etl_core.hookspecs import API, HOOKS, Registration
+from etl_core.deprecations import noticed
+from etl_core.entrypoints import Installed
+from etl_core.hookspecs import API
+from etl_core.isolation import contained
+from etl_core.registrations import InvalidPlugin, collect
+from etl_core.statuses import PluginStatus, Status
 
-__all__ = ["Connector", "PluginStatus", "Status", "load_plugin"]
+__all__ = ["DISABLE", "LOAD", "Blocked", "load_plugin"]
 
-_PREFIX = "etl_register_"
-_MARK = "etl_core_impl"
-_NAME = re.compile(r"[A-Za-z0-9_.-]+\Z")
-_IMPORTED = re.compile(r"[\w.]+:[\w.]+\Z")
+DISABLE = "ETL_DISABLE_PLUGINS"
+LOAD = "ETL_LOAD_PLUGINS"
 
+#: Why a plugin is not loaded, and how it would be.
+Blocked = tuple[str, str]
 
-class Status(enum.StrEnum):
-    """What became of a plugin when it was loaded."""
-
-    ACTIVE = "active"
-    #: Not loaded because the environment says so.
-    BLOCKED = "blocked"
-    #: It raised, or registers something that is no registration.
-    BROKEN = "broken"
-    #: It was written for another version of the plugin contract.
-    INCOMPATIBLE = "incompatible"
+_VALUE = re.compile(r"[\w.]+\s*(:\s*[\w.]+\s*)?(\[.*\]\s*)?\Z")
+_REQUIRED = re.compile(r"[A-Za-z0-9._-]+")
+#: Characters of an error's text that are shown.
+_MOST = 500
 
 
-@frozen
-class Connector:
-    """A registration and the section of a document (or the role) it is for."""
+def load_plugin(
+    manager: pluggy.PluginManager, installed: Installed, blocked: Blocked | None = None
+) -> PluginStatus:
+    """Import a plugin and collect what it registers; its failures become its status.
 
-    section: str
-    registration: Registration
-
-
-@frozen
-class PluginStatus:
-    """One entry point of the group `etl_core`, and what became of it.
-
-    `connectors` are usable when `status` is ACTIVE only. `error` says what is wrong, `cause` is the
-    exception behind it.
+    Only KeyboardInterrupt passes: whoever waits for a plugin that does not come to its end may leave.
     """
-
-    plugin: str
-    distribution: str
-    version: str
-    origin: str
-    status: Status
-    summary: str = ""
-    connectors: tuple[Connector, ...] = ()
-    error: str | None = None
-    cause: BaseException | None = field(default=None, eq=False, repr=False)
-
-    @property
-    def api(self) -> int | None:
-        """The version of the contract it was written for; None when that is not known."""
-        found = {connector.registration.api for connector in self.connectors}
-        return min(found) if len(found) == 1 else next(iter(found - {API}), None)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "plugin": self.plugin,
-            "distribution": self.distribution,
-            "version": self.version,
-            "origin": self.origin,
-            "status": str(self.status),
-            "api": self.api,
-            "summary": self.summary,
-            "connectors": [
-                {"section": c.section, "name": c.registration.name, "summary": c.registration.summary}
-                for c in self.connectors
-            ],
-            "error": self.error,
-        }
-
-
-class _Invalid(Exception):
-    """What a plugin registers cannot be used."""
-
-
-def load_plugin(manager: pluggy.PluginManager, entry: EntryPoint, blocked: bool) -> PluginStatus:
-    """Import a plugin and collect what it registers; its failures become its status."""
-    status = _describe(entry)
-    if blocked:
-        return attrs.evolve(status, status=Status.BLOCKED, error="blocked by the environment")
+    status = _describe(installed)
+    if blocked is not None:
+        return evolve(status, status=Status.BLOCKED, error=blocked[0], hint=blocked[1])
+    name, notes = f"{status.distribution}:{status.plugin}", list[str]()
     try:
-        connectors = _collect(manager, status, entry.load())
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may fail in any way
-        return attrs.evolve(status, status=Status.BROKEN, error=_reason(error), cause=error)
-    status = attrs.evolve(status, connectors=connectors)
-    if status.api not in (API, None):
-        error_text = f"written for plugin API {status.api}, this core has {API}"
-        return attrs.evolve(status, status=Status.INCOMPATIBLE, error=error_text)
-    return status
+        with (
+            contained(f"{name} ({status.origin}); {DISABLE}={status.plugin} leaves it out") as notes,
+            noticed() as deprecations,
+        ):
+            connectors = collect(manager, name, _imported(installed))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a plugin may fail in any way
+        return evolve(
+            status,
+            status=Status.BROKEN,
+            error=_reason(error),
+            hint=_hint(error, status),
+            cause=error,
+            notes=(*status.notes, *notes),
+        )
+    notes = [*status.notes, *notes]
+    status = evolve(status, connectors=connectors, notes=tuple(notes), deprecations=tuple(deprecations))
+    return status if status.api in (API, None) else _incompatible(status)
 
 
-def _describe(entry: EntryPoint) -> PluginStatus:
-    metadata: Any = entry.dist.metadata if entry.dist is not None else {}
+def _describe(installed: Installed) -> PluginStatus:
+    point = installed.point
     return PluginStatus(
-        plugin=entry.name,
-        distribution=metadata.get("Name") or "unknown",
-        version=metadata.get("Version") or "unknown",
-        origin=entry.value,
+        plugin=installed.distribution if point is None else point.name,
+        distribution=installed.distribution,
+        version=installed.version,
+        origin="" if point is None else point.value,
         status=Status.ACTIVE,
-        summary=metadata.get("Summary") or "",
+        summary=installed.summary,
+        notes=tuple(_notes(installed)),
     )
 
 
+def _notes(installed: Installed) -> list[str]:
+    notes = [f"{one} is not installed, which it says it needs" for one in _missing(installed)]
+    if installed.incomplete:
+        notes.append(f"its metadata has no name or no version; reinstall it ({installed.directory})")
+    notes += [f"it is installed again at {copy}, which is not used" for copy in installed.copies]
+    return notes
+
+
+def _missing(installed: Installed) -> list[str]:
+    """Return what it requires always, and is not there; versions are the installer's business."""
+    missing = []
+    for requirement in installed.requires:
+        name = _REQUIRED.match(requirement)
+        if name is None or ";" in requirement:
+            continue
+        try:
+            distribution(name[0])
+        except PackageNotFoundError:
+            missing.append(name[0])
+    return missing
+
+
+def _imported(installed: Installed) -> object:
+    """Import what the entry point names."""
+    point: EntryPoint | None = installed.point
+    if point is None:
+        raise InvalidPlugin(str(installed.error), f"reinstall {installed.distribution}")
+    if not _VALUE.match(point.value.strip()):
+        raise InvalidPlugin("its entry point is not written as package.module or package.module:object")
+    if installed.twin:
+        raise InvalidPlugin(f"the distribution has another plugin of that name: {installed.twin}")
+    return point.load()
+
+
 def _reason(error: BaseException) -> str:
-    if isinstance(error, _Invalid):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
-
-
-def _collect(manager: pluggy.PluginManager, status: PluginStatus, plugin: object) -> tuple[Connector, ...]:
-    _check_hook_names(plugin)
-    manager.register(plugin, f"{status.distribution}:{status.plugin}")
-    connectors: list[Connector] = []
-    for section, hook in HOOKS.items():
-        for implementation in getattr(manager.hook, hook).get_hookimpls():
-            if implementation.plugin is plugin:
-                connectors += _connectors(section, hook, implementation.function())
-    return tuple(connectors)
-
-
-def _check_hook_names(plugin: object) -> None:
-    known = set(HOOKS.values())
-    named = [name for name in dir(plugin) if name.startswith(_PREFIX) or hasattr(_get(plugin, name), _MARK)]
-    for name in named:
-        if name not in known:
-            raise _Invalid(f"{name} is no hook of etl_core; the hooks are {', '.join(sorted(known))}")
-        if not hasattr(_get(plugin, name), _MARK):
-            raise _Invalid(f"{name} is not marked with @hookimpl")
-    if not named:
-        raise _Invalid("it implements no hook of etl_core")
-
-
-def _get(plugin: object, name: str) -> object:
-    return getattr(plugin, name, None)
-
-
-def _connectors(section: str, hook: str, returned: object) -> list[Connector]:
-    if not isinstance(returned, Sequence) or not all(isinstance(item, Registration) for item in returned):
-        raise _Invalid(f"{hook} did not return a list of registrations")
-    names = [registration.name for registration in returned]
-    for registration in returned:
-        _check_registration(section, registration)
-        if names.count(registration.name) > 1:
-            raise _Invalid(f"{hook} registers {registration.name} twice")
-    return [Connector(section, registration) for registration in returned]
-
-
-def _check_registration(section: str, registration: Registration) -> None:
-    name, config, factory = registration.name, registration.config, registration.factory
-    if not isinstance(name, str) or not _NAME.match(name):
-        raise _Invalid(f"a name under {section} is not made of letters, digits, '_', '.' and '-'")
-    if not (callable(factory) or (isinstance(factory, str) and _IMPORTED.match(factory))):
-        raise _Invalid(f"the factory of {name} is neither callable nor a text like package.module:Class")
-    if config is None and section == "commands":
-        return
-    if not isinstance(config, type) or not attrs.has(config):
-        raise _Invalid(f"the config of {name} is not an attrs class")
+    """Say what was raised, on one line."""
     try:
-        get_type_hints(config)
-    except NameError as error:
-        raise _Invalid(f"the settings of {name} have types that cannot be resolved: {error}") from error
-    if taken := {attribute.alias for attribute in attrs.fields(config)} & ENGINE_KEYS[section]:
-        raise _Invalid(
-            f"{name} has settings whose names the engine uses: {', '.join(sorted(map(str, taken)))}"
-        )
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - an error that cannot even say what it is
+        text = "it has no text"
+    text = text if len(text) <= _MOST else f"{text[:_MOST]}..."
+    return text if isinstance(error, InvalidPlugin) else f"{type(error).__name__}: {text}"
+
+
+def _hint(error: BaseException, status: PluginStatus) -> str:
+    leave_out = f"or leave it out with {DISABLE}={status.plugin}"
+    if isinstance(error, InvalidPlugin) and error.hint:
+        return f"{error.hint} Else report it to the authors of {status.distribution}, {leave_out}"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        own = status.origin.split(":")[0].split(".")[0] == error.name.split(".")[0]
+        what = f"reinstall {status.distribution}" if own else f"install what has the module {error.name}"
+        return f"{what}, {leave_out}"
+    return f"update {status.distribution}, report it to its authors, {leave_out}"
+
+
+def _incompatible(status: PluginStatus) -> PluginStatus:
+    newer = status.api is not None and status.api > API
+    return evolve(
+        status,
+        status=Status.INCOMPATIBLE,
+        error=f"written for plugin API {status.api}, this core has {API}",
+        hint=f"update {'etl-core' if newer else status.distribution}",
+    )

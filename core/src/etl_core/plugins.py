@@ -7,35 +7,40 @@ a name is an entry point's or a distribution's. What comes with etl-core itself 
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
 
 import pluggy
-from attrs import frozen
+from attrs import evolve, frozen
 
 from etl_core import hookspecs
-from etl_core.discovery import Connector, PluginStatus, Status, load_plugin
+from etl_core.discovery import DISABLE, LOAD, Blocked, load_plugin
+from etl_core.entrypoints import Installed, canonical, found_in
 from etl_core.errors import PluginError
 from etl_core.hookspecs import ENTRY_POINT_GROUP, HOOKS, Registration
+from etl_core.statuses import KINDS, Connector, PluginStatus, Status
 
-__all__ = ["DISABLE", "LOAD", "Connector", "PluginStatus", "Plugins", "Status", "installed"]
+__all__ = [
+    "DISABLE",
+    "LOAD",
+    "NONE",
+    "OWN",
+    "Connector",
+    "PluginStatus",
+    "Plugins",
+    "Status",
+    "hiding",
+    "installed",
+    "list_plugins",
+    "unheard_of",
+]
 
-DISABLE = "ETL_DISABLE_PLUGINS"
-LOAD = "ETL_LOAD_PLUGINS"
-
-_OWN = "etl-core"
-_ROLES = {
-    "extract": "source",
-    "transform": "transform",
-    "load": "loader",
-    "destination": "destination",
-    "observability": "observer",
-    "state": "state store",
-    "executor": "executor",
-    "commands": "command",
-}
+#: What `--no-plugins` sets ETL_LOAD_PLUGINS to: a name that no plugin has.
+NONE = "--no-plugins"
+#: The distribution whose plugins are never blocked, and whose commands are listed as ours.
+OWN = "etl-core"
 
 
 @frozen
@@ -49,20 +54,27 @@ class Plugins:
         """Load what is installed. `disable` and `load` are lists as the environment variables hold them."""
         manager = pluggy.PluginManager(ENTRY_POINT_GROUP)
         manager.add_hookspecs(hookspecs)
-        found = sorted(
-            entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: (_distribution(entry), entry.name)
-        )
         disabled, allowed = _names(disable), None if load is None else _names(load)
-        return cls(tuple(load_plugin(manager, entry, _blocked(entry, disabled, allowed)) for entry in found))
+        loaded = [
+            load_plugin(manager, each, _blocked(each, disabled, allowed))
+            for each in found_in(ENTRY_POINT_GROUP)
+        ]
+        own = {
+            each.registration.name
+            for status in loaded
+            for each in status.connectors
+            if status.distribution == OWN and each.section == "commands"
+        }
+        return cls(_with_duplicates(hiding(loaded, own)))
 
     def connectors(self, section: str) -> Sequence[tuple[Registration, PluginStatus]]:
-        """Return what active plugins offer for a section, sorted by name."""
+        """Return what active plugins offer for a section, sorted by name; duplicates are among them."""
         offers = [
             (connector.registration, status)
             for status in self.statuses
             if status.status is Status.ACTIVE
             for connector in status.connectors
-            if connector.section == section
+            if connector.section == section and connector.conflict != "hidden"
         ]
         return sorted(offers, key=lambda offer: offer[0].name)
 
@@ -77,7 +89,7 @@ class Plugins:
                 f"uninstall one of them, or block it with {DISABLE}",
                 section=section,
                 name=name,
-                plugins=" and ".join(f"{status.distribution} {status.version}" for _, status in offers),
+                plugins=" and ".join(_label(status) for _, status in offers),
             )
         self._raise_unusable(section, name)
         raise PluginError(
@@ -103,12 +115,12 @@ class Plugins:
         """Raise when the name belongs to a plugin that is there but cannot be used."""
         for status in self.statuses:
             names = {(connector.section, connector.registration.name) for connector in status.connectors}
-            guesses = {status.plugin, status.distribution.removeprefix("etl-")}
+            guesses = {status.plugin, status.distribution, status.distribution.removeprefix("etl-")}
             if status.status is Status.ACTIVE or not ((section, name) in names or name in guesses):
                 continue
             raise PluginError(
                 "the connector's plugin cannot be used",
-                f"reinstall or update {status.distribution}; `etl-core list-plugins` shows all plugins",
+                status.hint or "`etl-core list-plugins` shows all plugins",
                 name=name,
                 plugin=f"{status.distribution} {status.version}",
                 origin=status.origin,
@@ -122,7 +134,7 @@ class Plugins:
             return f"did you mean {close[0]}?"
         for other in HOOKS:
             if any(registration.name == name for registration, _ in self.connectors(other)):
-                return f"{name} is a {_ROLES[other]}; installed here are: {', '.join(names) or 'none'}"
+                return f"{name} is a {KINDS[other]}; installed here are: {', '.join(names) or 'none'}"
         return f"installed are: {', '.join(names) or 'none'}; perhaps: pip install etl-{name}"
 
 
@@ -131,21 +143,94 @@ def installed() -> Plugins:
     return _discover(os.environ.get(DISABLE, ""), os.environ.get(LOAD))
 
 
+def list_plugins() -> Sequence[PluginStatus]:
+    """Return every plugin found and what became of it, as `etl-core list-plugins` shows it; for hosts."""
+    return installed().statuses
+
+
 @lru_cache
 def _discover(disable: str, load: str | None) -> Plugins:
     return Plugins.discover(disable, load)
 
 
-def _distribution(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist is not None else ""
+def hiding(statuses: Iterable[PluginStatus], commands: Iterable[str]) -> tuple[PluginStatus, ...]:
+    """Mark the commands of plugins that etl-core has under the same names: its own is the one that runs."""
+    names = frozenset(commands)
+
+    def marked(each: Connector) -> Connector:
+        if each.section != "commands" or each.registration.name not in names:
+            return each
+        hint = "its author has to give it another name"
+        return evolve(each, conflict="hidden", error="etl-core has a command of that name", hint=hint)
+
+    return tuple(
+        status
+        if status.distribution == OWN
+        else evolve(status, connectors=tuple(marked(each) for each in status.connectors))
+        for status in statuses
+    )
+
+
+def unheard_of(disable: str, load: str | None, statuses: Iterable[PluginStatus]) -> list[str]:
+    """Say which names in the two lists no plugin has: a misspelt one blocks or allows nothing."""
+    known = {canonical(name) for each in statuses for name in (each.plugin, each.distribution)}
+    said = []
+    for variable, names in ((DISABLE, _names(disable)), (LOAD, _names(load or ""))):
+        for name in sorted(names - known - {canonical(NONE)}):
+            close = get_close_matches(name, known, 1)
+            said.append(
+                f"{variable} names {name}, which is not installed"
+                + (f"; did you mean {close[0]}?" if close else "")
+            )
+    return said
+
+
+def _with_duplicates(statuses: Sequence[PluginStatus]) -> tuple[PluginStatus, ...]:
+    """Mark each connector whose name another plugin registers for the same section."""
+    owners: dict[tuple[str, str], list[PluginStatus]] = defaultdict(list)
+    for status in statuses:
+        for each in status.connectors if status.status is Status.ACTIVE else ():
+            if not each.conflict:
+                owners[each.section, each.registration.name].append(status)
+
+    def marked(status: PluginStatus, each: Connector) -> Connector:
+        having = owners[each.section, each.registration.name]
+        others = [other for other in having if other is not status]
+        if each.conflict or not others or status not in having:
+            return each
+        error = f"{' and '.join(_label(other) for other in others)} registers the same name"
+        return evolve(each, conflict="duplicate", error=error, hint=_one_of(having))
+
+    return tuple(
+        evolve(status, connectors=tuple(marked(status, each) for each in status.connectors))
+        for status in statuses
+    )
+
+
+def _one_of(plugins: Iterable[PluginStatus]) -> str:
+    return f"leave one of them out: {' or '.join(f'{DISABLE}={each.plugin}' for each in plugins)}"
+
+
+def _label(status: PluginStatus) -> str:
+    return f"{status.distribution} {status.version}"
 
 
 def _names(text: str) -> frozenset[str]:
-    return frozenset(name.strip() for name in text.split(",") if name.strip())
+    return frozenset(canonical(name) for name in text.split(",") if name.strip())
 
 
-def _blocked(entry: EntryPoint, disabled: Iterable[str], allowed: Iterable[str] | None) -> bool:
-    names = {entry.name, _distribution(entry)}
-    if _OWN in names:
-        return False
-    return bool(names.intersection(disabled)) or (allowed is not None and not names.intersection(allowed))
+def _blocked(
+    installed: Installed, disabled: frozenset[str], allowed: frozenset[str] | None
+) -> Blocked | None:
+    """Return why a plugin is not to be loaded, and how it would be; None when it is."""
+    own = installed.point.name if installed.point else installed.distribution
+    names = {canonical(own), canonical(installed.distribution)}
+    if installed.distribution == OWN:
+        return None
+    if named := sorted(names & disabled):
+        return f"{DISABLE} names {named[0]}", f"take {named[0]} out of {DISABLE}"
+    if allowed is None or names & allowed:
+        return None
+    if canonical(NONE) in allowed:
+        return f"{NONE} was given", f"leave out {NONE}"
+    return f"{LOAD} does not name it", f"add {own} to {LOAD}, or unset it"

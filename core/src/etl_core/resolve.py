@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -50,15 +50,20 @@ def load_document(
     return draft.document()
 
 
-def resolve(document: Document, plugins: Plugins | None = None) -> Connectors:
+def resolve(
+    document: Document, plugins: Plugins | None = None, *, needed: Container[str] | None = None
+) -> Connectors:
     """Find every connector of a document; each is imported and made when first used.
 
-    Raises PluginError for one that is missing, broken, incompatible or registered twice.
+    Raises PluginError for one that is missing, broken, incompatible or registered twice: at once for the
+    sections that are `needed` (None: all), for others when they are used.
     """
     plugins = plugins or installed()
 
     def part(section: Section) -> Part[Any]:
-        return _part(section, plugins, document.base)
+        if needed is None or section.section in needed:
+            return _part(section, plugins, document.base)
+        return Part(lambda: _part(section, plugins, document.base).get())
 
     return Connectors(
         name=document.pipeline,
@@ -106,12 +111,14 @@ def make(registration: Registration, config: object = None) -> Any:
         ) from error
 
 
-def configured(registration: Registration, section: Section, base: Path) -> Any:
+def configured(
+    registration: Registration, section: Section, base: Path, problems: Problems | None = None
+) -> Any:
     """Return the config that a section's settings make, paths relative to `base`; None where there is none.
 
-    Raises ConfigError with every problem at once.
+    Raises ConfigError with every problem at once; `problems` has those found before, and knows the file.
     """
-    problems = Problems()
+    problems = Problems() if problems is None else problems
     problems.extend(_wrong_settings(section, registration, base))
     problems.raise_if_any()
     return None if registration.config is None else structure(section.settings, registration.config, base)

@@ -29,15 +29,46 @@ def test_list_plugins_shows_what_each_offers_and_what_is_broken(run: Run, instal
     assert ["-", "bad", "broken", "etl-bad", "1.0", "RuntimeError: no licence"] in lines
     listed = {one["plugin"]: one for one in json.loads(run("list-plugins", "--json").stdout)}
     assert listed["bad"]["status"] == "broken"
-    assert {"section": "destination", "name": "lines", "summary": "Lines in a file."} in listed["toy"][
-        "connectors"
-    ]
+    [lines_] = [one for one in listed["toy"]["connectors"] if one["name"] == "lines"]
+    assert (lines_["kind"], lines_["summary"]) == ("destination", "Lines in a file.")
+
+
+@pytest.mark.usefixtures("toy")
+def test_list_plugins_says_what_to_do(run: Run, install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("etl-bad", "print('loud'); raise RuntimeError('no licence')")
+    command = "Registration('run', None, 'a:b', 'Hides ours.')"
+    hook = "from etl_core import hookimpl, Registration\n@hookimpl\ndef etl_register_commands(): "
+    install("etl-rude", f"{hook}return [{command}, Registration('hello', None, 'a:b')]")
+    monkeypatch.setenv("ETL_DISABLE_PLUGINS", "etl-nobody")
+    done = run("list-plugins")
+    assert done.exit_code == 0
+    assert "ETL_DISABLE_PLUGINS names etl-nobody, which is not installed" in done.stderr
+    assert (
+        "etl-bad 1.0 (bad) is broken: update etl-bad, report it to its authors, or leave it out"
+        in done.stdout
+    )
+    assert "etl-rude 1.0: command run is hidden: its author has to give it another name" in done.stdout
+    rows = [line.split(maxsplit=5) for line in done.stdout.splitlines()]
+    assert [
+        "commands",
+        "hello",
+        "duplicate",
+        "etl-toy",
+        "1.0",
+        "etl-rude 1.0 registers the same name",
+    ] in rows
+    assert ["commands", "run", "hidden", "etl-rude", "1.0", "etl-core has a command of that name"] in rows
+    listed = {one["plugin"]: one for one in json.loads(run("list-plugins", "--json").stdout)}
+    assert [one["conflict"] for one in listed["rude"]["connectors"]] == ["hidden", "duplicate"]
+    assert listed["rude"]["status"] == "active"
+    assert run("hello").exit_code == 3
 
 
 @pytest.mark.usefixtures("toy")
 def test_no_plugins_leaves_what_comes_with_the_core(run: Run) -> None:
     listed = json.loads(run("--no-plugins", "list-plugins", "--json").stdout)
-    assert {one["plugin"]: one["status"] for one in listed}["toy"] == "blocked"
+    [toy] = [one for one in listed if one["plugin"] == "toy"]
+    assert (toy["status"], toy["error"]) == ("blocked", "--no-plugins was given")
     assert all(one["status"] == "active" for one in listed if one["distribution"] == "etl-core")
 
 
@@ -134,6 +165,13 @@ def test_discover_lists_streams_with_columns_and_keys(run: Run, document: Docume
     about = document("about", extract={"estimate": 5_000_000})
     assert run("discover", about).stdout.splitlines()[0] == "public.numbers   (key: id, about 5,000,000 rows)"
     assert stream["columns"][0] == {"name": "id", "type": "int64", "nullable": False}
+
+
+def test_looking_at_a_source_needs_no_other_plugin(run: Run, document: Document) -> None:
+    path = document(destination={"use": "not-installed-here"})
+    assert run("discover", path).exit_code == 0
+    assert run("preview", path).exit_code == 0
+    assert run("check", path).exit_code == 3
 
 
 def test_preview_shows_rows_and_cuts_long_values(run: Run, document: Document) -> None:

@@ -68,10 +68,16 @@ def plan(
         changes,
         policy,
         drop_columns=drop_columns,
-        stored=lambda type: pa.string() if type == pa.large_string() else type,
+        stored=stored,
         fold=str.lower,
         replacing=replacing,
     )
+
+
+def stored(type: pa.DataType) -> pa.DataType:
+    if type == pa.month_day_nano_interval():
+        raise SchemaError("no such type here", "cast the column", type=str(type))
+    return pa.string() if type == pa.large_string() else type
 
 
 def refused(*args: Any, **options: Any) -> SchemaError:
@@ -79,6 +85,18 @@ def refused(*args: Any, **options: Any) -> SchemaError:
         plan(*args, **options)
     assert caught.value.hint
     return caught.value
+
+
+class TestRefusedType:
+    """The destination says which type it refuses, and the policy which column that is."""
+
+    refused = mirror(id=INT, span=pa.month_day_nano_interval())
+
+    @pytest.mark.parametrize("current", [None, mirror(id=INT), mirror(id=INT, span=TEXT)], ids=str)
+    def test_it_is_named_with_its_column(self, current: TableSchema | None) -> None:
+        error = refused(current, self.refused)
+        assert (error.stream, error.column) == ("public.orders", "span")
+        assert error.type == "month_day_nano_interval"
 
 
 class TestNewColumn:

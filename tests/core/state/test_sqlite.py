@@ -44,39 +44,6 @@ def test_a_claim_of_another_process_excludes_this_one_and_says_who(store: Sqlite
     store.release(store.claim("shop"))
 
 
-def test_a_killed_holder_frees_the_claim_and_its_fence_is_dead(store: SqliteStore, spawn: Any) -> None:
-    holder = spawn(HOLD)
-    old = holder.line()
-    holder.kill()  # SIGKILL
-    assert store.holder("shop") is None
-    new = store.claim("shop")
-    with pytest.raises(StateError, match="claim of this run is lost"):
-        store.save(old, Position(1, 2, "y"))
-    assert store.load("shop") == Position(1, 1, "x")
-    store.save(new, Position(1, 2, "y"))
-
-
-def test_of_processes_that_start_together_on_no_file_one_wins(spawn: Any) -> None:
-    racer = """
-    print("ready", flush=True)
-    sys.stdin.readline()
-    try:
-        store.claim("shop")
-        print("won", flush=True)
-    except StateError as error:
-        print("lost", error.message, flush=True)
-    sys.stdin.readline()
-    """
-    racers = [spawn(racer) for _ in range(4)]
-    assert [each.line() for each in racers] == ["ready"] * 4
-    for each in racers:
-        each.go()
-    outcomes = sorted(each.line() for each in racers)
-    for each in racers:
-        each.finish()
-    assert outcomes == ["lost another run holds this pipeline"] * 3 + ["won"]
-
-
 def test_processes_save_their_pipelines_into_one_file_at_once(store: SqliteStore, spawn: Any) -> None:
     writer = """
     fence = store.claim(f"p{os.getpid()}")
@@ -204,14 +171,6 @@ def test_a_full_database_loses_nothing_and_works_again_with_room(store: SqliteSt
     store._database._open().execute("PRAGMA max_page_count = 100000")
     store.save(fence, Position(1, 2, "y" * 100_000))
     assert store.load("shop") == Position(1, 2, "y" * 100_000)
-
-
-def test_a_directory_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    store = SqliteStore(SqliteConfig(path=tmp_path / "file" / "state.db"))
-    for attempt in (store.check, lambda: store.claim("shop")):
-        with pytest.raises(StateError, match="cannot be used"):
-            attempt()
 
 
 def test_check_leaves_no_file_behind(store: SqliteStore, path: Path) -> None:

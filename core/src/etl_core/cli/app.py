@@ -11,7 +11,7 @@ import click
 
 from etl_core.cli.options import common, settings
 from etl_core.errors import Cancelled, PluginError
-from etl_core.plugins import LOAD, installed
+from etl_core.plugins import LOAD, NONE, OWN, installed
 
 __all__ = ["COMMANDS", "App", "app"]
 
@@ -21,6 +21,7 @@ COMMANDS = {
     "describe": "describe",
     "discover": "discover",
     "list-plugins": "list_plugins",
+    "new-plugin": "new_plugin",
     "preview": "preview",
     "run": "run",
     "schema": "schema",
@@ -59,8 +60,10 @@ class App(click.Group):
             (name, import_module(f"etl_core.cli.{at}").command.get_short_help_str(80))
             for name, at in COMMANDS.items()
         ]
-        added = [(offer.name, offer.summary) for offer, _ in installed().connectors("commands")]
-        for title, listed in (("Commands", rows), ("Commands of plugins", added)):
+        added: list[tuple[str, str]] = []
+        for offer, status in installed().connectors("commands"):
+            (rows if status.distribution == OWN else added).append((offer.name, offer.summary))
+        for title, listed in (("Commands", sorted(rows)), ("Commands of plugins", added)):
             if listed:
                 with formatter.section(title):
                     formatter.write_dl(listed)
@@ -95,7 +98,7 @@ def _plugin_command(name: str) -> click.Command | None:
 
 def _without_plugins(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value:
-        os.environ[LOAD] = ""
+        os.environ[LOAD] = NONE
 
 
 @click.group(cls=App, context_settings={"help_option_names": ["-h", "--help"]})

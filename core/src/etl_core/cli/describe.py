@@ -21,7 +21,7 @@ __all__ = ["command"]
 @json_output
 @common
 def command(name: str, as_json: bool) -> None:
-    """Show what a connector does and every setting it has."""
+    """Show what the connector NAME does and every setting it has."""
     found = [(section, *offer) for section in HOOKS for offer in _offers(section, name)]
     if not found:
         raise installed().missing(name)

@@ -23,11 +23,11 @@ __all__ = ["command"]
 @json_output
 @common
 def command(file: Path, as_json: bool) -> None:
-    """List the streams that the document's source reads, with columns and keys."""
+    """List the streams that the source of the document FILE reads, with columns and keys."""
     from etl_core.engine.operations import discover
 
     settings().start_logging()
-    with opened(file) as connectors:
+    with opened(file, "extract") as connectors:
         infos = sorted(discover(connectors), key=lambda info: info.stream)
     if as_json:
         print_json([_as_json(info) for info in infos])

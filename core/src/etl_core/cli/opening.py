@@ -14,11 +14,14 @@ __all__ = ["opened"]
 
 
 @contextmanager
-def opened(file: Path) -> Iterator[Connectors]:
-    """Load and resolve a document; its state store is closed at the end."""
+def opened(file: Path, *needed: str) -> Iterator[Connectors]:
+    """Load and resolve a document; its state store is closed at the end.
+
+    Where sections are named, the plugins of others need not be installed.
+    """
     from etl_core.resolve import load_document, resolve
 
-    connectors = resolve(load_document(file))
+    connectors = resolve(load_document(file), needed=needed or None)
     try:
         yield connectors
     finally:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _WIDTH = 40
+_NEEDED = ("extract", "transform", "load")
 
 
 @click.command("preview")
@@ -32,13 +33,13 @@ _WIDTH = 40
 @json_output
 @common
 def command(file: Path, patterns: tuple[str, ...], rows: int, as_json: bool) -> None:
-    """Show rows of the source, transforms applied; nothing is written anywhere."""
+    """Show rows of the source of FILE, transforms applied; nothing is written anywhere."""
     from etl_core.engine.operations import sample
 
     settings().start_logging()
     tables = {}
     for stream in _streams(file, patterns):
-        with opened(file) as connectors:
+        with opened(file, *_NEEDED) as connectors:
             tables[stream] = sample(connectors, stream, rows)
     if as_json:
         print_json({str(stream): table.to_pylist() for stream, table in tables.items()})
@@ -50,7 +51,7 @@ def command(file: Path, patterns: tuple[str, ...], rows: int, as_json: bool) -> 
 def _streams(file: Path, patterns: tuple[str, ...]) -> list[Stream]:
     from etl_core.engine.operations import discover
 
-    with opened(file) as connectors:
+    with opened(file, *_NEEDED) as connectors:
         names = sorted(info.stream for info in discover(connectors))
     chosen = [
         name for name in names if any(fnmatchcase(str(name), pattern) for pattern in patterns or ("*",))

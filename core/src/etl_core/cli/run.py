@@ -36,7 +36,7 @@ __all__ = ["command"]
 def command(
     ctx: click.Context, files: tuple[Path, ...], once: bool, workers: int, executor: str, as_json: bool
 ) -> None:
-    """Run pipelines until their sources end, or until SIGINT or SIGTERM: then what was read is committed.
+    """Run the pipeline of each FILE to its source's end, or until SIGINT or SIGTERM; what was read is kept.
 
     Exit codes: 0 ok, 1 failed, 2 bad configuration, 3 plugin, 4 rejected rows, 130 stopped.
     """

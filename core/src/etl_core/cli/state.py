@@ -25,7 +25,7 @@ def command() -> None:
 @json_output
 @common
 def show(file: Path, limit: int, as_json: bool) -> None:
-    """List the positions that were saved, newest first; `--json` shows them whole."""
+    """List the positions saved for the pipeline of FILE, newest first; `--json` shows them whole."""
     from etl_core.resolve import load_document, load_state
 
     settings().start_logging()
@@ -50,7 +50,7 @@ def show(file: Path, limit: int, as_json: bool) -> None:
 @json_output
 @common
 def reset(file: Path, yes: bool, as_json: bool) -> None:
-    """Forget where the pipeline stands, and remove what its source created; the next run starts over."""
+    """Forget where the pipeline of FILE stands and remove what its source created; it starts over."""
     from etl_core.engine import operations
 
     settings().start_logging()

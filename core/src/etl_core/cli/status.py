@@ -29,7 +29,7 @@ _COUNTED = 1000
 @json_output
 @common
 def command(files: tuple[Path, ...], as_json: bool) -> None:
-    """Say who runs each pipeline, what became durable last, and how far the source is ahead of that.
+    """Say who runs the pipeline of each FILE, what became durable last, and how far the source is ahead.
 
     The lag is asked of the source now, running or not; rows are those that the last run counted: rows/s
     of its last seconds, or of the whole run once it has ended.

@@ -19,7 +19,7 @@ __all__ = ["command"]
 @json_output
 @common
 def command(file: Path, yes: bool, as_json: bool) -> None:
-    """Remove what the source created in its system, such as slots and publications.
+    """Remove what the source of FILE created in its system, such as slots and publications.
 
     The state is kept: use `etl-core state reset` to start over.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from etl_core.document.model import Document, Section
-from etl_core.document.reading import Draft, read
+from etl_core.document.reading import Draft, Written, expanded, read
 from etl_core.document.structure import structure
 
-__all__ = ["Document", "Draft", "Section", "read", "structure"]
+__all__ = ["Document", "Draft", "Section", "Written", "expanded", "read", "structure"]

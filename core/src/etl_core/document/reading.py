@@ -20,7 +20,7 @@ from etl_core.document.structure import partly
 from etl_core.document.yamltext import parse
 from etl_core.errors import ConfigError
 
-__all__ = ["Draft", "read"]
+__all__ = ["Draft", "Written", "expanded", "read"]
 
 
 @define
@@ -41,6 +41,17 @@ class Draft:
         return Document(base=self.base, **self.parts)
 
 
+@define
+class Written:
+    """What a file or mapping says: `raw` as written, `value` with its variables expanded."""
+
+    path: Path | None
+    base: Path
+    raw: Any = field(repr=False)
+    value: Any = field(repr=False)
+    problems: Problems
+
+
 def read(source: str | Path | Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Draft:
     """Read a document from the file of that path, or as a mapping.
 
@@ -48,11 +59,21 @@ def read(source: str | Path | Mapping[str, Any], environ: Mapping[str, str] | No
     mapping is beside nothing unless it has a `base_directory`.
     Raises ConfigError when the file cannot be read; all else becomes a problem of the draft.
     """
+    written = expanded(source, environ)
+    draft = Draft(written.problems, written.base)
+    if isinstance(written.value, Mapping):
+        _fill(draft, written.value, written.path, written.raw)
+    elif not draft.problems.found:
+        draft.problems.add(Found((), f"expected a mapping of settings, found {describe(written.value)}"))
+    return draft
+
+
+def expanded(source: str | Path | Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Written:
+    """Read what a document, or a file of settings alone, says; see `read` for its variables."""
     path = None if isinstance(source, Mapping) else Path(source)
     problems = Problems(str(path) if path else None)
     raw = source if isinstance(source, Mapping) else _parsed(Path(source), problems)
     base = _base(raw, path)
-    draft = Draft(problems, base)
     dotenv: dict[str, str] = {}
     if path or (isinstance(raw, Mapping) and "base_directory" in raw):
         dotenv, found = read_dotenv(base / ".env")
@@ -61,11 +82,7 @@ def read(source: str | Path | Mapping[str, Any], environ: Mapping[str, str] | No
     value = expander.value(raw)
     problems.extend(expander.problems)
     problems.settled = {found.place for found in expander.problems}
-    if isinstance(value, Mapping):
-        _fill(draft, value, path, raw)
-    elif not problems.found:
-        problems.add(Found((), f"expected a mapping of settings, found {describe(value)}"))
-    return draft
+    return Written(path, base, raw, value, problems)
 
 
 def _parsed(path: Path, problems: Problems) -> Any:

@@ -41,10 +41,20 @@ def reconcile(
     _check_names(wanted, fold)
     if current is None:
         for field in wanted.columns:
-            stored(field.type)
+            _kept(stored, wanted, field)
         return Plan(wanted, rejects_null=_never_null(wanted))
     working = Working.of(current, fold)
     return _Reconciliation(wanted, policy, stored, working, replacing).plan(changes, drop_columns)
+
+
+def _kept(stored: Callable[[pa.DataType], pa.DataType], wanted: TableSchema, field: pa.Field) -> pa.DataType:
+    """Return the type as which a column is kept; the error of one that is refused says which column it is."""
+    try:
+        return stored(field.type)
+    except SchemaError as refused:
+        for name, fact in (("stream", wanted.stream), ("column", field.name), ("type", field.type)):
+            refused.facts.setdefault(name, str(fact))
+        raise
 
 
 def _check_names(wanted: TableSchema, fold: Callable[[str], str]) -> None:
@@ -171,7 +181,7 @@ class _Reconciliation:
         if policy == "discard":
             self._left_out.add(field.name)
             return None
-        self._stored(field.type)
+        _kept(self._stored, self._wanted, field)
         self._working.add(AddColumn(field.name, field.type, self._default(field)))
         return field.with_nullable(True)
 
@@ -182,7 +192,7 @@ class _Reconciliation:
 
     def _typed(self, field: pa.Field, there: pa.Field) -> pa.Field:
         """Return the field with the type that its column will have."""
-        wanted = self._stored(field.type)
+        wanted = _kept(self._stored, self._wanted, field)
         if wanted == there.type:
             return field
         if holds(wanted, there.type):

@@ -42,7 +42,7 @@ class Replace(Loader):
             yield Write(stream, Mode.REPLACE, step=step, seq=batch.seq)
             return
         rows = rows_of(batch)
-        if not pc.all(pc.equal(rows.column(OP), _READ)).as_py():
+        if not pc.all(pc.equal(rows.column(OP), _READ), min_count=0).as_py():
             raise _not_a_snapshot(stream)
         data = rows.drop_columns([name for name in RESERVED if name in rows.column_names])
         yield Write(stream, Mode.REPLACE, data, step, highest_seq(rows))

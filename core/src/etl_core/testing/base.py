@@ -93,8 +93,12 @@ class Conformance:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings under test: what `certify` was given, else what `config` returns."""
-        return dict(self.config() if self.given is None else self.given[0])
+        """The settings under test: what `certify` was given, else what `config` returns, paths as texts."""
+        return {name: _plain(value) for name, value in self._settings.items()}
+
+    @property
+    def _settings(self) -> Mapping[str, Any]:
+        return self.config() if self.given is None else self.given[0]
 
     def configured(self, settings: Mapping[str, Any]) -> Any:
         """Return the config object that settings make; raise what a document with them is refused with."""
@@ -127,3 +131,12 @@ class Conformance:
     def exercise(self) -> None:
         """Use the connector once as a run does, from making it to closing it. Given by the kit."""
         raise NotImplementedError
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as a document has it: a path is a text there."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

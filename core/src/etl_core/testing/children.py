@@ -7,21 +7,22 @@ make the connector anew from its registration and settings, as a run does.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from etl_core.document import Section
 from etl_core.hookspecs import Registration
+from etl_core.resolve import configured, make
 from etl_core.testing.base import Conformance
+from etl_core.testing.child import Part, command_of, environment_of
 from etl_core.testing.verdicts import fail, not_reached
 
-__all__ = ["Part", "main", "registration_of", "run_part", "spec_of"]
+__all__ = ["Part", "connector_of", "main", "registration_of", "run_part", "spec_of"]
 
-Part = Callable[[Any], None]
 _KILLED = -9
 
 
@@ -32,14 +33,11 @@ def run_part(
 
     `kill_at` is `name` or `name:n` of `etl_core.engine.failpoints`. Any other end breaks the clause.
     """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    environment |= {"ETL_FAILPOINT": kill_at} if kill_at else {}
-    command = [sys.executable, "-m", "etl_core.testing.children", f"{part.__module__}:{part.__qualname__}"]
     try:
         done = subprocess.run(
-            command,
+            command_of(part),
             input=json.dumps(argument),
-            env=environment,
+            env=environment_of({"ETL_FAILPOINT": kill_at} if kill_at else {}),
             text=True,
             capture_output=True,
             check=False,
@@ -69,7 +67,7 @@ def spec_of(kit: Conformance) -> dict[str, Any]:
         "section": kit.section,
         "config": None if config is None else _name_of(config),
         "factory": name,
-        "settings": json.loads(json.dumps(kit.settings, default=_plain)),
+        "settings": json.loads(json.dumps(kit.settings, default=_no_json)),
         "base": str(kit.directory if kit.given is None else kit.given[1]),
         "directory": str(kit.directory),
         "namespace": kit.namespace,
@@ -80,6 +78,13 @@ def registration_of(spec: Mapping[str, Any]) -> Registration:
     """Return the registration that `spec_of` described."""
     config = None if spec["config"] is None else _found(spec["config"])
     return Registration(spec["name"], config, spec["factory"])
+
+
+def connector_of(spec: Mapping[str, Any]) -> Any:
+    """Make the connector that `spec_of` described."""
+    registration = registration_of(spec)
+    section = Section(spec["section"], (), spec["name"], spec["settings"])
+    return make(registration, configured(registration, section, Path(spec["base"])))
 
 
 def _name_of(thing: Any) -> str:
@@ -97,14 +102,14 @@ def _found(name: str) -> Any:
     return found
 
 
-def _plain(value: object) -> str:
-    return str(value) if isinstance(value, Path) else not_reached("a setting is no JSON value")
+def _no_json(value: object) -> NoReturn:
+    not_reached("a setting is no JSON value")
 
 
 def main() -> None:
     """Run the part named on the command line with the argument on stdin."""
     part: Part = _found(sys.argv[1])
-    part(json.load(sys.stdin))
+    part(json.loads(sys.stdin.readline()))
 
 
 if __name__ == "__main__":

@@ -19,9 +19,11 @@ from etl_core.errors import EtlError
 from etl_core.testing.base import Conformance
 from etl_core.testing.verdicts import NotReached, Verdict
 
-__all__ = ["FIRST", "Clause", "Outcome", "clauses_of", "run"]
+__all__ = ["FIRST", "UNUSABLE", "Clause", "Outcome", "clauses_of", "run"]
 
 FIRST = "it_can_be_used"
+#: Why no other clause was reached when the first one failed.
+UNUSABLE = "the connector could not be used at all"
 _PREFIX = "test_"
 
 
@@ -58,18 +60,21 @@ def run(
     kit: type[Conformance],
     prepare: Callable[[Conformance], None] = lambda kit: None,
     only: Iterable[str] = (),
+    begin: Callable[[Clause], None] = lambda clause: None,
 ) -> Iterator[Outcome]:
     """Run the clauses of a kit (or `only` those named) and yield each outcome as it is known.
 
-    `prepare` is called with each new instance before its clause runs.
+    `prepare` is called with each new instance before its clause runs, `begin` with each clause before it is
+    tried.
     """
     chosen, usable = set(only), True
     for clause in clauses_of(kit):
         if chosen and clause.name not in chosen:
             continue
         if not usable:
-            yield Outcome(clause, Verdict.NOT_REACHED, "the connector could not be used at all")
+            yield Outcome(clause, Verdict.NOT_REACHED, UNUSABLE)
             continue
+        begin(clause)
         outcome = _try(kit, clause, prepare)
         usable = clause.name != FIRST or outcome.verdict in {Verdict.PASS, Verdict.SKIP}
         yield outcome

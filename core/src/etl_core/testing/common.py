@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import attrs
 
@@ -15,7 +19,7 @@ from etl_core.testing.leftovers import Census
 from etl_core.testing.secrets import Watch, secrets_of, spoiled
 from etl_core.testing.verdicts import expect, fail, skip
 
-__all__ = ["CommonClauses"]
+__all__ = ["CommonClauses", "loaded_by"]
 
 _HEAVY = "import sys, json; import {}; print(json.dumps(sorted(sys.modules)))"
 
@@ -58,7 +62,7 @@ class CommonClauses(Conformance):
             skip("it has no settings")
         factory = self.registration.factory
         expect(isinstance(factory, str), "the factory is imported with the plugin")
-        loaded = _loaded_by(config.__module__)
+        loaded = loaded_by(config.__module__)
         expect("pyarrow" not in loaded, "looking at it imports pyarrow", module=config.__module__)
         heavy = str(factory).partition(":")[0]
         expect(heavy not in loaded, "looking at it imports its factory", module=heavy)
@@ -87,7 +91,8 @@ class CommonClauses(Conformance):
             skip("it has no secret settings")
         with Watch(self.logs) as watch:
             watch.look(config)
-            watch.look(self.make())
+            with _closing(self.make()) as made:
+                watch.look(made)
             self.exercise()
             for path in found:
                 self._with_wrong_secret(path, watch)
@@ -123,10 +128,20 @@ class CommonClauses(Conformance):
         expect(not left, "something was left behind", left=", ".join(left))
 
 
-def _loaded_by(module: str) -> set[str]:
+@contextmanager
+def _closing(made: Any) -> Iterator[Any]:
+    """Give a connector, and close it where its kind has a `close`."""
+    try:
+        yield made
+    finally:
+        getattr(made, "close", lambda: None)()
+
+
+def loaded_by(module: str) -> set[str]:
     """Return the modules that a new interpreter has after importing one."""
     command = [sys.executable, "-c", _HEAVY.format(module)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise EtlError("the module of the settings cannot be imported by itself", module=module)
     return set(json.loads(done.stdout))

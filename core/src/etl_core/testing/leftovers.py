@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 import time
 from collections import Counter
@@ -10,6 +11,7 @@ from pathlib import Path
 
 __all__ = ["Census"]
 
+_PROCESSES = Path("/proc")
 _FDS = Path("/proc/self/fd")
 #: Handles of the kernel's own that hold nothing a user would miss.
 _HARMLESS = ("anon_inode:", "pipe:", "/dev/", "/proc/")
@@ -21,10 +23,11 @@ class Census:
     def __init__(self) -> None:
         gc.collect()
         self._threads = set(threading.enumerate())
+        self._children = _children()
         self._handles = _handles()
 
     def left(self, patience: float) -> list[str]:
-        """Return what is new: names of threads, targets of open handles. Waits up to `patience` seconds."""
+        """Return what is new: threads, child processes, open handles. Waits up to `patience` seconds."""
         deadline = time.monotonic() + patience
         while (found := self._new()) and time.monotonic() < deadline:
             gc.collect()
@@ -34,7 +37,21 @@ class Census:
     def _new(self) -> list[str]:
         threads = [f"thread {each.name}" for each in threading.enumerate() if each not in self._threads]
         handles = _handles() - self._handles
-        return [*threads, *(f"open {target}" for target in handles.elements())]
+        children = [f"process {name}" for pid, name in _children().items() if pid not in self._children]
+        return [*threads, *children, *(f"open {target}" for target in handles.elements())]
+
+
+def _children() -> dict[int, str]:
+    """Return the child processes of this one by pid; empty where the system does not list them."""
+    found: dict[int, str] = {}
+    for status in _PROCESSES.glob("[0-9]*/stat"):
+        try:
+            before, _, after = status.read_text(encoding="utf-8", errors="replace").rpartition(")")
+        except OSError:  # it has just ended
+            continue
+        if int(after.split()[1]) == os.getpid():
+            found[int(status.parent.name)] = before.partition("(")[2]
+    return found
 
 
 def _handles() -> Counter[str]:

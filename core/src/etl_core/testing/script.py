@@ -87,6 +87,7 @@ class Script:
 
     def snapshot(self, rows: Sequence[Row], parts: int = 1) -> Script:
         """Read the whole table: its rows, in `parts` transactions, between the markers."""
+        self.commit()
         lsn = self._lsn() - 1
         self._mark(Kind.SNAPSHOT_BEGIN, lsn, 0, schema=self.schema)
         size = -(-len(rows) // parts) or 1
@@ -142,15 +143,30 @@ class Script:
             table = self._applied(table, entry)
         return table
 
-    def history(self, epoch: int, upto: int | None = None) -> list[Row]:
-        """Return every change in order, with `_etl_op` and `_etl_seq`; columns not sent are None."""
+    def history(self, epoch: int, upto: int | None = None, *, reserved: bool = False) -> list[Row]:
+        """Return every change in order, with `_etl_op` and `_etl_seq`; columns not sent are None.
+
+        With `reserved` the rows have the other reserved columns too.
+        """
         schema, rows = self._first, []
         for entry in self.entries(upto):
             schema = entry.schema or schema
             if entry.kind is Kind.ROWS:
                 sent = {name: entry.values.get(name) for name in schema.names}
-                rows.append({**sent, OP: entry.op, SEQ: pack_seq(epoch, entry.lsn, entry.ordinal)})
+                known = {OP: entry.op, SEQ: pack_seq(epoch, entry.lsn, entry.ordinal)}
+                rows.append({**sent, **known, **(_rest(entry) if reserved else {})})
         return rows
+
+    def batches(
+        self, epoch: int, first: int = 0, last: int | None = None, *, cut: int | None = None
+    ) -> Iterator[Batch]:
+        """Yield the batches of the transactions from `first` up to `last`, without positions."""
+        self.commit()
+        schema = self.first_schema
+        for number, transaction in enumerate(self.transactions[:last]):
+            if number >= first:
+                yield from _batches(self, transaction, schema, epoch, cut)
+            schema = next((e.schema for e in reversed(transaction) if e.schema is not None), schema)
 
     def key_of(self, row: Mapping[str, Any]) -> Key:
         return tuple(row[name] for name in self.key)
@@ -181,6 +197,15 @@ class Script:
 
     def _next(self) -> tuple[int, int]:
         return self._lsn(), 2 * (len(self._open) + 1)
+
+
+def _rest(entry: Entry) -> Row:
+    old_key = dict(entry.old_key) if entry.old_key else None
+    return {COMMIT_TS: _commit_ts(entry), UNCHANGED: list(entry.unchanged) or None, OLD_KEY: old_key}
+
+
+def _commit_ts(entry: Entry) -> int:
+    return entry.lsn * 1_000_000
 
 
 def _altered(row: Row, changes: Sequence[Change]) -> Row:
@@ -299,7 +324,7 @@ def _rows(entries: Sequence[Entry], schema: pa.Schema, key: Sequence[str], epoch
     }
     data[OP] = [entry.op for entry in entries]
     data[SEQ] = [pack_seq(epoch, entry.lsn, entry.ordinal) for entry in entries]
-    data[COMMIT_TS] = [entry.lsn * 1_000_000 for entry in entries]
+    data[COMMIT_TS] = [_commit_ts(entry) for entry in entries]
     data[UNCHANGED] = [list(entry.unchanged) or None for entry in entries]
     data[OLD_KEY] = [entry.old_key for entry in entries]
     arrays = [pa.array(data[each.name], each.type) for each in wanted]

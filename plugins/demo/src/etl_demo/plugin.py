@@ -18,5 +18,6 @@ def etl_register_commands() -> Sequence[Registration]:
             None,
             "etl_demo.command:demo",
             "Copy a small shop from a private PostgreSQL to DuckDB, through a crash, and compare.",
+            api=1,
         )
     ]

@@ -102,6 +102,11 @@ class Database:
                 return None
             return found.to_arrow_table().schema.remove(0)
 
+    def table(self, query: str) -> pa.Table:
+        """Return all rows of a query of ours, in Arrow."""
+        with self._errors():
+            return self._connection.sql(query).to_arrow_table()
+
     def recall(self, what: Hashable, read: Callable[[], T]) -> T:
         """Return what `read` returns or, in one transaction, returned before.
 

@@ -10,6 +10,7 @@ import pyarrow.types as pt
 
 from etl_core import OLD_KEY, Rejected, Stream
 from etl_duckdb.intervals import fine_intervals, has_fine_interval
+from etl_duckdb.ranges import beyond, is_bounded
 from etl_duckdb.types import handed
 
 __all__ = ["accept", "numbers", "readable", "split"]
@@ -75,6 +76,8 @@ def accept(stream: Stream, rows: pa.Table, key: Sequence[str]) -> tuple[pa.Table
             rows = _without(
                 stream, rows, fine_intervals(rows.column(name)), "interval_too_fine", name, refused
             )
+        if is_bounded(rows.schema.field(name).type):
+            rows = _without(stream, rows, beyond(rows.column(name)), "out_of_range", name, refused)
     for name in key:
         bad = pc.indices_nonzero(_null_in_key(rows, name))
         rows = _without(stream, rows, bad, "null_key", name, refused)

@@ -17,5 +17,6 @@ def etl_register_destination() -> Sequence[Registration]:
             DuckDBConfig,
             "etl_duckdb.destination:DuckDBDestination",
             "Tables in a DuckDB file, exactly once: rows and position commit together.",
+            api=1,
         )
     ]

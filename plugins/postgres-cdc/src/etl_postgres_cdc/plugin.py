@@ -19,5 +19,6 @@ def etl_register_extract() -> Sequence[Registration]:
             PostgresCdc,
             "etl_postgres_cdc.source:PostgresSource",
             "PostgreSQL: a snapshot, then every change, through logical replication",
+            api=1,
         )
     ]

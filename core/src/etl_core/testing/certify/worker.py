@@ -1,0 +1,130 @@
+"""The process in which `certify` loads a plugin's kit and runs its clauses.
+
+It is a process of its own, so that a connector which hangs, prints, leaks or dies cannot harm the report. It
+reads requests from stdin and answers on stdout, a JSON value per line each. The connector has neither: it
+reads nothing, and what it prints goes to stderr.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from etl_core.entrypoints import points_of
+from etl_core.errors import ConfigError, EtlError
+from etl_core.testing import clauses
+from etl_core.testing.base import Conformance
+from etl_core.testing.certify.kits import GROUP, kits_of, plain_kit, with_settings
+from etl_core.testing.certify.targets import Target, registration_for
+
+__all__ = ["main"]
+
+Say = Callable[..., None]
+
+
+def main() -> None:
+    """Answer the requests on stdin, until it ends."""
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+
+    def say(event: str, **facts: Any) -> None:
+        channel.write(json.dumps({"event": event, **facts}) + "\n")
+        channel.flush()
+
+    with suppress(KeyboardInterrupt):
+        for request in requests:
+            _answer(json.loads(request), say)
+
+
+def _answer(request: dict[str, Any], say: Say) -> None:
+    try:
+        (_list if request["do"] == "list" else _run)(request, say)
+    except EtlError as error:
+        facts = {key: str(value) for key, value in error.facts.items()}
+        kind = "config" if isinstance(error, ConfigError) else "plugin"
+        say("error", kind=kind, message=error.message, hint=error.hint, facts=facts)
+    else:
+        say("done")
+
+
+def _list(request: dict[str, Any], say: Say) -> None:
+    """Say the kits of each target with their clauses, and whether the settings they need are there."""
+    for place, (asked, given) in enumerate(request["targets"]):
+        target = Target(**asked)
+        for kit in _kits(target):
+            if not given and kit is plain_kit(target.section):
+                with_settings(registration_for(target))
+            own = _changed(kit, target.section)
+            listed = [
+                {**attrs.asdict(clause), "changed": clause.name in own} for clause in clauses.clauses_of(kit)
+            ]
+            say("kit", target=place, kit=_name(kit, target), clauses=listed)
+
+
+def _run(request: dict[str, Any], say: Say) -> None:
+    """Run the clauses asked for, saying when each begins and how it ended."""
+    target = Target(**request["target"])
+    kit = next(each for each in _kits(target) if _name(each, target) == request["kit"])
+    _fit(kit, target, request)
+    for outcome in clauses.run(kit, only=request["only"], begin=lambda one: _begin(one, request, say)):
+        say(
+            "end",
+            name=outcome.clause.name,
+            verdict=outcome.verdict,
+            reason=outcome.reason,
+            seconds=outcome.seconds,
+        )
+    faulthandler.cancel_dump_traceback_later()
+
+
+def _begin(clause: clauses.Clause, request: dict[str, Any], say: Say) -> None:
+    """Say which clause begins; one that does not end has its stack on stderr, which --debug shows."""
+    faulthandler.dump_traceback_later(request["deadline"])
+    say("begin", name=clause.name)
+
+
+def _kits(target: Target) -> list[type[Conformance]]:
+    return kits_of(target, points_of(target.distribution, GROUP)) or [plain_kit(target.section)]
+
+
+def _fit(kit: type[Conformance], target: Target, request: dict[str, Any]) -> None:
+    """Make the class, which is this process's only, a kit for what is installed and the settings given."""
+    kit.registration = registration_for(target)
+    if request["thorough"]:
+        kit.thorough = True  # type: ignore[attr-defined]
+    if request["given"] is not None:
+        settings, base = request["given"]
+        kit.given = (settings, Path(base))
+    elif kit is plain_kit(target.section):
+        names = with_settings(kit.registration)
+        kit.config = lambda self: {key: str(self.directory / name) for key, name in names.items()}  # type: ignore[method-assign]
+
+
+def _changed(kit: type[Conformance], section: str) -> set[str]:
+    """Return the names of clauses that the plugin's kit has written anew."""
+    plain = plain_kit(section)
+    return {
+        clause.name
+        for clause in clauses.clauses_of(plain)
+        if getattr(kit, f"test_{clause.name}", None) is not getattr(plain, f"test_{clause.name}")
+    }
+
+
+def _name(kit: type[Conformance], target: Target) -> str | None:
+    """Return where the kit is from; None for the plain one."""
+    return None if kit is plain_kit(target.section) else f"{kit.__module__}:{kit.__qualname__}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""Clauses about a read that goes on: idling, ending, being cancelled or broken off, acknowledging."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from etl_core.errors import EtlError
+from etl_core.interfaces import Source
+from etl_core.testing.contexts import KitContext
+from etl_core.testing.leftovers import Census
+from etl_core.testing.source.base import SourceKit
+from etl_core.testing.source.reading import Reading
+from etl_core.testing.verdicts import Failed, expect, fail, skip
+
+__all__ = ["RunClauses"]
+
+#: How often nothing comes until one may believe that there is nothing.
+_IDLE = 3
+_ENDS = "its reads end by themselves"
+
+
+class RunClauses(SourceKit):
+    """A source is a good guest on the engine's threads."""
+
+    def test_it_yields_when_idle(self) -> None:
+        """When there is nothing to read it yields None every `ctx.poll_interval`.
+
+        Wait with `ctx.cancel.wait(ctx.poll_interval)`, or with that as the timeout of a blocking call.
+        """
+        history = self.history()
+        if history.until is None:
+            skip(_ENDS)
+        with self.source() as source, self.context() as ctx:
+            reading = Reading(source, ctx, history.places[-1].value)
+            most = ctx.poll_interval + self.patience
+            idle = reading.start().wait(lambda: reading.yields >= _IDLE, _IDLE * most)
+            _raised(reading)
+            expect(idle, "it does not yield while there is nothing to read", waited=f"{_IDLE * most:g} s")
+            expect(reading.longest <= most, "it took long to yield", seconds=f"{reading.longest:.1f}")
+
+    def test_it_goes_on_after_idling(self) -> None:
+        """What changes in the system while a read idles comes in that same read.
+
+        Look for news each time before it waits, and take what was found last as where to look from.
+        """
+        history = self.history(changes=0)
+        if history.until is None:
+            skip(_ENDS)
+        self.require_change()
+        with self.source() as source, self.context() as ctx:
+            reading = Reading(source, ctx, history.places[-1].value).start()
+            for _ in range(2):
+                self._goes_on(reading)
+
+    def _goes_on(self, reading: Reading) -> None:
+        rows, yields = reading.rows, reading.yields
+        reading.wait(lambda: reading.yields > yields, self.patience)
+        self.change()
+        came = reading.wait(lambda: reading.rows > rows, self.deadline)
+        _raised(reading)
+        expect(came, "what changed while it idled does not come", waited=f"{self.deadline:g} s")
+
+    def test_it_ends_at_until(self) -> None:
+        """A read with `until` ends by itself, and yields all that was there when `latest` was asked.
+
+        Compare the place reached with `until` also when nothing comes any more, and whoever writes meanwhile.
+        """
+        with self.source() as source:
+            until = self.latest(source)
+            if until is None:
+                skip(_ENDS)
+            position = self.read(source, None, until).position
+        self.require_change()
+        self.change()
+        with self.source() as source:
+            reading = self.read(source, position, self.latest(source))
+            expect(reading.rows, "what was there when `latest` was asked does not come")
+            more = self._rows_from(source, reading.position)
+            expect(not more, "the read ended before all that was there when `latest` was asked", missing=more)
+            until = self.latest(source)
+            self.change()
+            self.read(source, reading.position, until)
+
+    def _rows_from(self, source: Source, resume: object) -> int:
+        """Read without end for a moment, and say how many rows came."""
+        with self.context() as ctx:
+            reading = Reading(source, ctx, resume, enough=lambda it: it.idle >= _IDLE).start()
+            reading.wait(lambda: reading.is_over, self.patience)
+            _raised(reading)
+        return reading.rows
+
+    def test_it_ends_when_cancelled(self) -> None:
+        """Cancelled, while it reads and while it idles, it comes back within the time of grace, and cleanly.
+
+        Look at `ctx.cancel` in every loop, interrupt what blocks through `ctx.on_cancel`, and let neither
+        GeneratorExit nor Cancelled be swallowed by an `except` that is too wide.
+        """
+        history = self.history()
+        census = Census()
+        with self.source() as source:
+            if history.until is not None:
+                self._cancelled_idle(source, history.places[-1].value)
+            with self.context() as ctx:
+                reading = Reading(source, ctx, None, history.until, enough=lambda it: _stop(ctx, it))
+                reading.start().wait(lambda: reading.batches, self.deadline)
+                self._cancelled(ctx, reading, "while it reads")
+        left = census.left(self.grace)
+        expect(not left, "something was left behind after a cancel", left=", ".join(left))
+
+    def _cancelled_idle(self, source: Source, resume: object) -> None:
+        """Go on asking for batches: what idles for ever has to look at `cancel` itself."""
+        with self.context() as ctx:
+            reading = Reading(source, ctx, resume, heedless=True).start()
+            reading.wait(lambda: reading.idle, self.patience)
+            _raised(reading)
+            self._cancelled(ctx, reading, "while it idles")
+
+    def _cancelled(self, ctx: KitContext, reading: Reading, when: str) -> None:
+        """Cancel; it may end, or raise what an interrupted connection makes it raise."""
+        ctx.scope.stop()
+        ended = reading.wait(lambda: reading.is_over, self.grace)
+        reading.abandon()
+        expect(ended, "it goes on after a cancel", when=when, waited=f"{self.grace:g} s")
+        if isinstance(reading.error, Failed):
+            raise reading.error
+        if reading.error is not None and not isinstance(reading.error, EtlError):
+            fail("it raises after a cancel", when=when, error=type(reading.error).__name__)
+
+    def test_nothing_is_left_after_a_failure(self) -> None:
+        """When its iterator is closed in the middle, and then it itself, nothing of it is left.
+
+        Open files and connections in a `with` inside `read`, or close them in `close`.
+        """
+        history = self.history(changes=0)
+        census = Census()
+        for take in sorted({1, max(1, len(history.batches) - 1)}):
+            with self.source() as source:
+                self.read(source, None, history.until, take=take)
+        left = census.left(self.grace)
+        expect(not left, "something was left behind", left=", ".join(left))
+
+    def test_ack_may_come_at_any_time(self) -> None:
+        """`ack` returns at once: before, during and after a read, on any thread, twice, with an older value.
+
+        Note the value and let the reading thread, or one of `ctx.spawn`, tell the system. What comes after
+        an acknowledged position must still be there.
+        """
+        history = self.history(changes=0)
+        if not history.places:
+            skip("it emits no position")
+        place, until = history.places[0], history.until
+        if until is not None and self.can_change:
+            for _ in range(3):
+                self.change()
+            place = history.places[-1]
+        with self.source() as source:
+            until = self.latest(source)
+            self.acknowledge(source, place.value, "before a read")
+            acknowledge = _Acknowledge(self, source, place.value)
+            with self.context() as ctx:
+                reading = Reading(source, ctx, place.value, until, enough=acknowledge)
+                reading.start().over(self.deadline)
+                self.acknowledge(source, acknowledge.last, "after a read")
+            self.acknowledge(source, acknowledge.last, "after a failure")
+        batches = [*history.batches[: place.batches], *reading.batches]
+        whole = attrs.evolve(history, batches=batches, until=until)
+        place = next(place for place in whole.places if place.value == acknowledge.last)
+        self.same_rest(whole, place, after="ack")
+
+
+class _Acknowledge:
+    """Acknowledges positions between two batches, as they become durable: each when the next has come."""
+
+    def __init__(self, kit: SourceKit, source: Source, first: Any) -> None:
+        self._kit = kit
+        self._source = source
+        self.last = self._first = self._seen = first
+
+    def __call__(self, reading: Reading) -> bool:
+        value, before = reading.position, self._seen
+        if value != before:
+            self._seen = value
+            for one, when in (
+                (before, "during a read"),
+                (self._first, "of an older value"),
+                (before, "twice"),
+            ):
+                self._kit.acknowledge(self._source, one, when)
+            self.last = before
+        return False
+
+
+def _stop(ctx: KitContext, reading: Reading) -> bool:
+    """Cancel at the first batch; what reads notices it before it asks for the next."""
+    if reading.batches:
+        ctx.scope.stop()
+    return False
+
+
+def _raised(reading: Reading) -> None:
+    if reading.error is not None:
+        raise reading.error

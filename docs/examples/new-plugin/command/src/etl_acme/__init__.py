@@ -1,0 +1,1 @@
+"""Lists what pipeline documents are made of."""

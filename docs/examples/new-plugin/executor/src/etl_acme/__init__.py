@@ -1,0 +1,1 @@
+"""Runs each pipeline in a process of its own."""

@@ -1,0 +1,1 @@
+"""A history with the day of each change."""

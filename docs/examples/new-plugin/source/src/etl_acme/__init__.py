@@ -1,0 +1,1 @@
+"""Rows of the CSV files in a directory."""

@@ -1,0 +1,1 @@
+"""State in SQLite files of a directory."""

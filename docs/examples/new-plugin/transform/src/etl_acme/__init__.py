@@ -1,0 +1,1 @@
+"""Hides the values of columns."""

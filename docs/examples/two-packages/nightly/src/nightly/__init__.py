@@ -1,0 +1,1 @@
+"""Runs every document of a directory once."""

@@ -1,0 +1,99 @@
+"""Wrong executors, each caught by the clause meant for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.planted import executors
+
+from etl_core import plugins
+from etl_core.engine.plugin import ThreadsConfig
+from etl_core.hookspecs import Registration
+from etl_core.testing.clauses import clauses_of, run
+from etl_core.testing.executor import ExecutorConformance
+from etl_core.testing.verdicts import Verdict
+
+
+@pytest.fixture(autouse=True)
+def _let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """End what the faults leave behind, and let them litter a directory of the test's."""
+    monkeypatch.chdir(tmp_path)
+    executors.STOP.clear()
+    yield
+    executors.STOP.set()
+
+
+def kit_of(fault: str) -> type[ExecutorConformance]:
+    class Kit(ExecutorConformance):
+        registration = Registration(
+            "planted", ThreadsConfig, f"support.planted.executors:{fault}", "Planted."
+        )
+        grace = 2.0
+        patience = 2.0 if fault == "OneAtATime" else 30.0
+
+    return Kit
+
+
+HERE = "support.planted.executors"
+
+#: The clauses that a fault within this process can break.
+ONES = {
+    "a_document_runs_to_its_end",
+    "events_arrive_in_order",
+    "errors_come_as_a_pipeline_raises_them",
+    "it_runs_again_after_a_failure",
+    "a_cancel_ends_the_run",
+    "the_run_after_a_cancel_resumes",
+    "one_pipeline_runs_once_at_a_time",
+    "pipelines_run_side_by_side",
+    "nothing_is_left_behind",
+}
+
+
+@pytest.mark.parametrize(
+    ("fault", "clauses"),
+    [
+        ("Right", set()),
+        ("SwallowsCancelled", {"a_cancel_ends_the_run"}),
+        ("LosesEvents", {"events_arrive_in_order"}),
+        # That the pipeline runs already is an error too.
+        ("WrapsErrors", {"errors_come_as_a_pipeline_raises_them", "one_pipeline_runs_once_at_a_time"}),
+        ("TellsNothing", {"a_document_runs_to_its_end"}),
+        ("BreaksForGood", {"it_runs_again_after_a_failure"}),
+        ("KeepsStateElsewhere", {"one_pipeline_runs_once_at_a_time"}),
+    ],
+)
+def test_a_fault_is_caught(fault: str, clauses: set[str]) -> None:
+    kit = kit_of(fault)
+    assert {each.name for each in clauses_of(kit)} > ONES
+    outcomes = list(run(kit, only=ONES))
+    assert {each.clause.name for each in outcomes if each.verdict is not Verdict.PASS} == clauses
+
+
+@pytest.mark.parametrize(
+    ("fault", "clause", "reason"),
+    [
+        ("LeavesThreads", "nothing_is_left_behind", "something was left behind (left=thread forgotten)"),
+        ("OneAtATime", "pipelines_run_side_by_side", "the run did not end in time"),
+        ("OutlivesItsCaller", "the_run_after_a_kill_resumes", "the run of a process that was killed holds"),
+        ("IgnoresCancel", "a_cancel_ends_the_run", "the run did not end in time"),
+        ("ForgetsTheBase", "a_document_runs_to_its_end", "not every row arrived once and in order"),
+    ],
+)
+def test_a_fault_that_spoils_several_clauses_is_caught(fault: str, clause: str, reason: str) -> None:
+    (outcome,) = run(kit_of(fault), only=[clause])
+    assert outcome.verdict is Verdict.FAIL
+    assert outcome.reason.startswith(reason)
+
+
+def test_the_kit_finds_its_connectors_where_others_are_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(plugins.LOAD, "")
+    before = dict(os.environ)
+    (outcome,) = run(kit_of("Right"), only=["a_document_runs_to_its_end"])
+    assert outcome.verdict is Verdict.PASS
+    assert dict(os.environ) == before
+    assert not any("etl-conformance" in path for path in sys.path)

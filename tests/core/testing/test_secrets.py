@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+from support.planted.ground_settings import Inner, Settings
+
+from etl_core.config import Secret
+from etl_core.errors import FatalError
+from etl_core.testing.secrets import Watch, secrets_of, spoiled
+
+
+@pytest.mark.parametrize(
+    ("secret", "texts"),
+    [
+        ("hunter22", ["hunter22"]),
+        (
+            "postgresql://me:p%40ssword@host/db?x=1",
+            ["postgresql://me:p%40ssword@host/db?x=1", "p%40ssword", "p@ssword"],
+        ),
+        ("host=h password=hunter22 port=1", ["host=h password=hunter22 port=1", "hunter22", "hunter22"]),
+        ("abcd", []),  # would be found everywhere
+    ],
+)
+def test_a_secret_and_the_password_within_it_are_watched(secret: str, texts: list[str]) -> None:
+    found = secrets_of(Settings(password=Secret(secret)))
+    assert found == ({("password",): texts} if texts else {})
+
+
+def test_secrets_are_found_further_in_and_nowhere_else() -> None:
+    config = Settings(password=Secret("hunter22"), inner=Inner(token=Secret("a token")))
+    assert secrets_of(config) == {("password",): ["hunter22"], ("inner", "token"): ["a token"]}
+    assert secrets_of(None) == {}
+
+
+def test_a_secret_is_spoiled_where_it_holds_the_password() -> None:
+    settings = {"dsn": "redis://me:right@host:1/0", "inner": {"token": "right", "other": 1}}
+    wrong, (mark,) = spoiled(settings, ("dsn",))
+    assert wrong == {**settings, "dsn": f"redis://me:{mark}@host:1/0"}
+    wrong, (mark,) = spoiled(settings, ("inner", "token"))
+    assert wrong == {**settings, "inner": {"token": mark, "other": 1}}
+    assert settings["inner"] == {"token": "right", "other": 1}
+
+
+def test_a_watch_sees_prints_logs_reprs_errors_and_their_facts() -> None:
+    logs: list[str] = []
+    before = sys.stdout
+    with Watch(logs) as watch:
+        print("printed secret")
+        print("on stderr", file=sys.stderr)
+    assert sys.stdout is before
+    logs.append("logged secret")
+    watch.look(FatalError("shown secret"))
+    error = FatalError("constant", slot="fact secret")
+    error.__cause__ = ValueError("caused secret")
+    watch.error(error)
+    places = {
+        "printed secret": "output",
+        "on stderr": "output",
+        "logged secret": "log",
+        "shown secret": "repr of FatalError",
+        "caused secret": "error FatalError",
+        "fact secret": "error FatalError",
+    }
+    assert {text: watch.place_of(text) for text in places} == places
+    assert watch.place_of("never said") is None

@@ -1,0 +1,171 @@
+"""Executors with one fault each, on top of the right one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from etl_core import run_document
+from etl_core.errors import Cancelled, EtlError
+from etl_core.events import Event
+from etl_core.interfaces import Cancel, Executor
+from etl_core.result import PipelineResult
+
+#: Lets go what the planted faults keep.
+STOP = threading.Event()
+
+Hear = Callable[[Event], None]
+
+
+class Right(Executor):
+    def __init__(self, config: object) -> None:
+        pass
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        return run_document(document, cancel=cancel, events=events)
+
+
+class SwallowsCancelled(Right):
+    """Takes what was done until the stop for a success."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        try:
+            return super().run(document, cancel, events)
+        except Cancelled as stop:
+            result: PipelineResult = stop.result
+            return result
+
+
+class IgnoresCancel(Right):
+    """Does not hand on that the run was asked to stop."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        return super().run(document, STOP, events)
+
+
+class LosesEvents(Right):
+    """Hands on only some kinds of events."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        def some(event: Event) -> None:
+            if event.name != "batch_written":
+                events(event)
+
+        return super().run(document, cancel, some)
+
+
+class WrapsErrors(Right):
+    """Turns every error into one of its own."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        try:
+            return super().run(document, cancel, events)
+        except EtlError as error:
+            raise RuntimeError(str(error)) from error
+
+
+class TellsNothing(Right):
+    """Gives back an empty result."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        return PipelineResult(super().run(document, cancel, events).pipeline)
+
+
+class LeavesThreads(Right):
+    """Starts a thread per run and forgets it."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        threading.Thread(target=STOP.wait, name="forgotten", daemon=True).start()
+        return super().run(document, cancel, events)
+
+
+class BreaksForGood(Right):
+    """Is of no use any more after a failure."""
+
+    failed = False
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        if self.failed:
+            raise EtlError("a run failed before")
+        try:
+            return super().run(document, cancel, events)
+        except Exception:
+            self.failed = True
+            raise
+
+
+class KeepsStateElsewhere(Right):
+    """Runs with a state of its own."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        return super().run({**document, "state": {"use": "memory"}}, cancel, events)
+
+
+_one = threading.Lock()
+
+
+class OneAtATime(Right):
+    """Lets a pipeline wait for another one to end."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        with _one:
+            return super().run(document, cancel, events)
+
+
+class ForgetsTheBase(Right):
+    """Runs documents from where the process was started."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        return super().run({**document, "base_directory": "."}, cancel, events)
+
+
+class OutlivesItsCaller(Right):
+    """Makes the first run in a process that goes on when the one that called for it is killed."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        if (Path(document["base_directory"]) / "state").exists():
+            return super().run(document, cancel, events)
+        code = f"from {__name__} import outlive; outlive()"
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        ) as process:
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write(json.dumps(document) + "\n")
+            process.stdin.flush()
+            for line in process.stdout:
+                events(Event(line.strip(), document["pipeline"], 0.0))
+        raise EtlError("the process ended")
+
+
+class _Removed(threading.Event):
+    """Set once the directory of the clause is gone."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self._directory = directory
+
+    def is_set(self) -> bool:
+        return not self._directory.exists()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        deadline = time.monotonic() + (timeout or 0.0)
+        while not self.is_set() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self.is_set()
+
+
+def outlive() -> None:
+    document = json.loads(sys.stdin.readline())
+    cancel = _Removed(Path(document["base_directory"]))
+    run_document(document, cancel=cancel, events=lambda event: print(event.name, flush=True))
