@@ -7,65 +7,222 @@ which seqs are in the table.
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import define, field, frozen
 
-from etl_core import Position, Rejected, Stream
-from etl_snowflake.streaming import Channel
+from etl_core import EtlError, Position, Rejected, RetryableError, Stream
+from etl_snowflake.streaming import Channel, ChannelState, Wait
 
-__all__ = ["Find", "Outstanding"]
+__all__ = ["REJECTED", "Find", "Outstanding"]
 
-#: Say which of the seqs (hex) in a range, ends included, are in the table that a stream's channel writes into.
-#: Called on the thread that calls `poll` or `settle`.
+#: The code of a row that the service refused without a word.
+REJECTED = "snowflake_rejected"
+_PAUSE = 0.2
+
+#: Say which of the seqs (hex) in a range, ends included, are in the table that a stream's channel writes into,
+#: or have been merged out of it. Called on the thread that calls `poll` or `settle`.
 Find = Callable[[Stream, str, str], Collection[str]]
+
+
+@frozen(eq=False)
+class _Sent:
+    """Rows that wait for their commit, in the order of their seqs."""
+
+    stream: Stream
+    rows: pa.Table
+    seqs: pa.Array
+    doubtful: bool
+    """They are looked for in any case."""
+
+    @property
+    def last(self) -> str:
+        return str(self.seqs[-1])
+
+    def split(self, token: str) -> tuple[_Sent | None, _Sent | None]:
+        """Split into what lies at or below a token and what lies above it."""
+        count = int(pc.sum(pc.less_equal(self.seqs, token)).as_py())
+        return self._part(0, count), self._part(count, len(self.seqs) - count)
+
+    def _part(self, start: int, count: int) -> _Sent | None:
+        if not count:
+            return None
+        return _Sent(self.stream, self.rows.slice(start, count), self.seqs.slice(start, count), self.doubtful)
+
+
+@define(eq=False)
+class _Waiting:
+    """A channel with what was sent through it, and what was last known of it."""
+
+    channel: Channel
+    known: ChannelState
+    sent: deque[_Sent] = field(factory=deque)
+
+    def reached(self, token: str) -> bool:
+        """Whether all up to a token is committed, and was looked for where that was needed."""
+        committed = self.known.committed is not None and self.known.committed >= token
+        return committed and not (self.sent and str(self.sent[0].seqs[0]) <= token)
+
+    def covered(self, token: str) -> list[_Sent]:
+        """Return what lies at or below a token; it stays until it is taken out."""
+        parts = (part.split(token)[0] for part in self.sent if str(part.seqs[0]) <= token)
+        return [part for part in parts if part is not None]
+
+    def take_out(self, token: str) -> None:
+        """Forget what lies at or below a token."""
+        while self.sent and str(self.sent[0].seqs[0]) <= token:
+            _, above = self.sent.popleft().split(token)
+            if above is not None:
+                self.sent.appendleft(above)
+
+
+@frozen(eq=False)
+class _Group:
+    position: Position
+    needs: dict[_Waiting, str]
+
+    @property
+    def done(self) -> bool:
+        return all(waiting.reached(token) for waiting, token in self.needs.items())
 
 
 class Outstanding:
     """The groups that are not durable, in order. `poll` may run on a thread of its own."""
 
-    def __init__(self, find: Find) -> None:
-        raise NotImplementedError
+    def __init__(self, find: Find, patience: float = 300.0) -> None:
+        """`patience`: seconds without progress after which waiting fails with RetryableError."""
+        self._find = find
+        self._patience = patience
+        self._lock = threading.RLock()
+        #: One thread asks at a time: what an older answer says must not replace what a newer one said.
+        self._asking = threading.Lock()
+        self._forget()
 
-    @property
-    def bytes(self) -> int:
-        """Arrow bytes of the rows that are kept."""
-        raise NotImplementedError
+    def _forget(self) -> None:
+        self._channels: dict[Channel, _Waiting] = {}
+        self._groups: deque[_Group] = deque()
+        self._needs: dict[_Waiting, str] = {}
+        self._rejected: list[Rejected] = []
+        self._failure: EtlError | None = None
+        self._progress = time.monotonic()
+        self.bytes = 0
 
-    def sent(
-        self, stream: Stream, channel: Channel, rows: pa.Table, seqs: pa.Array | pa.ChunkedArray
-    ) -> None:
+    def sent(self, stream: Stream, channel: Channel, rows: pa.Table, seqs: pa.Array | pa.ChunkedArray) -> None:
         """Rows were appended to a channel: as the loader handed them over, with their hex seqs."""
-        raise NotImplementedError
+        self._keep(stream, channel, rows, seqs, doubtful=False)
 
     def replayed(
         self, stream: Stream, channel: Channel, rows: pa.Table, seqs: pa.Array | pa.ChunkedArray
     ) -> None:
         """Rows at or below the channel's token came again: looked for if the channel ever refused rows."""
-        raise NotImplementedError
+        if channel.opened.errors:
+            self._keep(stream, channel, rows, seqs, doubtful=True)
+
+    def _keep(
+        self, stream: Stream, channel: Channel, rows: pa.Table, seqs: pa.Array | pa.ChunkedArray, *, doubtful: bool
+    ) -> None:
+        if not rows.num_rows:
+            return
+        whole = seqs.combine_chunks() if isinstance(seqs, pa.ChunkedArray) else seqs
+        kept = _Sent(stream, rows, whole, doubtful)
+        with self._lock:
+            if not self.waiting:
+                self._progress = time.monotonic()
+            waiting = self._channels.setdefault(channel, _Waiting(channel, channel.opened))
+            waiting.sent.append(kept)
+            self._needs[waiting] = kept.last
+            self.bytes += rows.nbytes
+
+    @property
+    def waiting(self) -> bool:
+        """Whether rows wait for their commit."""
+        return any(waiting.sent for waiting in self._channels.values())
 
     def mark(self, position: Position) -> None:
         """End a group; never blocks."""
-        raise NotImplementedError
+        with self._lock:
+            self._groups.append(_Group(position, self._needs))
+            self._needs = {}
 
     def poll(self) -> None:
         """Ask the service once about each channel that is waited for, and look for refused rows.
 
         Does not raise: what went wrong is raised by the next `durable` or `settle`.
         """
-        raise NotImplementedError
+        with self._asking:
+            with self._lock:
+                busy = [waiting for waiting in self._channels.values() if waiting.sent]
+            try:
+                self._ask_all(busy)
+            except EtlError as error:
+                self._failure = error
+
+    def _ask_all(self, busy: Sequence[_Waiting]) -> None:
+        for waiting in busy:
+            self._ask(waiting)
+        if busy and time.monotonic() - self._progress > self._patience:
+            raise RetryableError("streamed rows were not committed in time", seconds=self._patience)
+
+    def _ask(self, waiting: _Waiting) -> None:
+        state = waiting.channel.state()
+        if state.committed is None:
+            return
+        with self._lock:
+            covered = waiting.covered(state.committed)
+        refused = state.errors > waiting.known.errors
+        found = [each for part in covered if refused or part.doubtful for each in self._missing(part)]
+        with self._lock:
+            waiting.take_out(state.committed)
+            waiting.known = state
+            self._rejected += found
+            self.bytes = sum(part.rows.nbytes for each in self._channels.values() for part in each.sent)
+            if covered:
+                self._progress = time.monotonic()
+
+    def _missing(self, part: _Sent) -> list[Rejected]:
+        """Look for rows that were to be in the table."""
+        there = pa.array(self._find(part.stream, str(part.seqs[0]), part.last), pa.string())
+        absent = pc.invert(pc.is_in(part.seqs, value_set=there))
+        rows = part.rows.filter(absent)
+        return [Rejected(part.stream, rows, REJECTED)] if rows.num_rows else []
 
     def durable(self) -> tuple[Position, Sequence[Rejected]] | None:
         """Return the last mark that became durable since the last call, with rows refused; never blocks."""
-        raise NotImplementedError
+        with self._lock:
+            self._raise()
+            position = None
+            while self._groups and self._groups[0].done:
+                position = self._groups.popleft().position
+            return None if position is None else (position, self._taken())
 
-    def settle(self, wait: Callable[[float], bool], timeout: float) -> Sequence[Rejected]:
+    def _taken(self) -> Sequence[Rejected]:
+        rejected, self._rejected = self._rejected, []
+        return rejected
+
+    def _raise(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def settle(self, wait: Wait) -> Sequence[Rejected]:
         """Wait until everything sent is committed, marked or not; return the rows refused since `durable`.
 
-        `wait(seconds)` sleeps and says whether to give up. RetryableError after `timeout` seconds without progress.
+        `wait(seconds)` sleeps and says whether to give up, which is a RetryableError.
         """
-        raise NotImplementedError
+        while True:
+            self.poll()
+            with self._lock:
+                self._raise()
+                if not self.waiting:
+                    return self._taken()
+            if wait(_PAUSE):
+                raise RetryableError("gave up waiting for streamed rows")
 
     def clear(self) -> None:
-        """Forget everything: it may come again."""
-        raise NotImplementedError
+        """Forget everything: it may come again, or `flush` has answered for it."""
+        with self._asking, self._lock:
+            self._forget()

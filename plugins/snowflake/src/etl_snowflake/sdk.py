@@ -59,8 +59,11 @@ class SdkWriter:
 
     def state(self) -> ChannelState:
         """Ask what is committed; the client asks the service about once a second."""
+        channel = self._channel
+        if channel is None:
+            raise RetryableError("the channel is closed", channel=self._name)
         with sdk_errors():
-            return _state(self._channel.get_channel_status())
+            return _state(channel.get_channel_status())
 
     def close(self) -> None:
         """Release everything, without waiting for what is on its way."""
