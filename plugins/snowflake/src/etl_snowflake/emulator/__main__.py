@@ -28,14 +28,14 @@ The emulator serves {url} (Ctrl-C ends it).
 destination:
   use: snowflake
   account: {account}
-  host: {host}
-  port: {port}
   user: {user}
-  private_key_file: {key}
+  private_key_path: {key}
   role: {role}
   warehouse: {warehouse}
   database: {database}
-  schema: {schema}
+  host: {host}
+  port: {port}
+  authorities: {authority}
 """
 
 

@@ -7,6 +7,7 @@ import gzip
 import json
 import socket
 import ssl
+import sys
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -102,6 +103,7 @@ async def _answer(account: Account, request: web.Request, body: bytes, handle: H
 
 
 async def _unknown(account: Account, request: web.Request, body: bytes) -> web.StreamResponse:
+    sys.stderr.write(f"not emulated: {request.method} {request.path_qs}\n")
     raise ApiError(404, "NOT_EMULATED", f"{request.method} {request.path} is not emulated")
 
 

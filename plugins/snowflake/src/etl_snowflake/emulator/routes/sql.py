@@ -254,7 +254,7 @@ ROUTES = [
     ("POST", "/queries/v1/query-request", "sql", _query),
     ("POST", "/queries/v1/abort-request", "abort", _nothing),
     ("GET", "/queries/{query}/result", "result", _result),
-    ("GET", "/monitoring/queries/{query}", "monitoring", _monitoring),
+    ("GET", "/monitoring/queries{slashes:/+}{query}", "monitoring", _monitoring),
     ("POST", "/telemetry/send", "telemetry", _nothing),
     ("POST", "/telemetry/send/sessionless", "telemetry", _nothing),
 ]

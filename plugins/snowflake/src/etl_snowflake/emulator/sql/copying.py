@@ -19,6 +19,7 @@ from etl_snowflake.emulator.names import split
 from etl_snowflake.emulator.results import COPY, Result
 from etl_snowflake.emulator.sql.context import NAME, Context, options, statement, unquote
 from etl_snowflake.emulator.sql.staging import STAGE, Reference, reference
+from etl_snowflake.emulator.sql.tables import column_of
 from etl_snowflake.emulator.sql.transforming import transformed
 from etl_snowflake.emulator.types import NUMBER, TEXT, SnowType
 
@@ -67,6 +68,8 @@ def _copy(context: Context, found: re.Match[str]) -> Result:
     context.require_warehouse()
     where = reference(context, found["stage"] or found["inner"], "READ")
     columns = [split(each)[-1] for each in found["columns"].split(",")] if found["columns"] else None
+    for name in columns or ():
+        column_of(table, name)
     copy = _Copy(context, table, columns, where, found["select"], options(found["rest"]))
     copy.format = options(copy.settings.get("FILE_FORMAT", ""))
     if copy.format.get("TYPE", "").upper() != "PARQUET":

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from etl_snowflake.emulator.catalog import Table
 from etl_snowflake.emulator.errors import invalid_identifier
-from etl_snowflake.emulator.names import logical
+from etl_snowflake.emulator.names import duck, logical
 from etl_snowflake.emulator.results import DELETE, INSERT, SELECT, UPDATE, Result, changed
 from etl_snowflake.emulator.sql.context import Context
 from etl_snowflake.emulator.sql.merge import merge
@@ -46,13 +46,26 @@ def _select(context: Context, tree: exp.Expr, *, describe: bool) -> Result:
 
 
 def _fetch(context: Context, sql: str, translated: Translated) -> Result:
-    relation = context.cursor.sql(sql)
+    relation = _flat(context, sql)
     kinds = [kept(str(kind)) for kind in relation.types]
     names = [logical(name) for name in relation.columns]
     arrow = relation.to_arrow_table()
     columns = [(name, _declared(name, kind, translated)) for name, kind in zip(names, kinds, strict=True)]
     context.account.journal.count(rows_read=arrow.num_rows)
     return Result(columns, arrow=arrow, kind=SELECT)
+
+
+def _flat(context: Context, sql: str) -> Any:
+    """Give a query whose lists and structs are JSON, as everything nested is kept here."""
+    relation = context.cursor.sql(sql)
+    nested = [
+        name for name, kind in zip(relation.columns, relation.types, strict=True) if kept(str(kind)).semi
+    ]
+    lists = [duck(name) for name in nested if str(relation.types[relation.columns.index(name)]) != "JSON"]
+    if not lists:
+        return relation
+    made = ", ".join(f"to_json({name}) AS {name}" for name in lists)
+    return context.cursor.sql(f"SELECT * REPLACE ({made}) FROM ({sql})")
 
 
 def _declared(name: str, kind: SnowType, translated: Translated) -> SnowType:

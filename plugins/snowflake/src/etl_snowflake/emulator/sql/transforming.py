@@ -8,7 +8,7 @@ import sqlglot
 from sqlglot import ErrorLevel, exp
 
 from etl_snowflake.emulator.catalog import Table
-from etl_snowflake.emulator.errors import SnowflakeError, invalid_identifier, syntax
+from etl_snowflake.emulator.errors import SnowflakeError, syntax
 from etl_snowflake.emulator.loading import Value
 from etl_snowflake.emulator.sql.context import Context
 from etl_snowflake.emulator.sql.rewrite import rewrite
@@ -37,8 +37,6 @@ def transformed(
         raise SnowflakeError("002020", "21S01", f"SQL compilation error: {text}")
     values = {}
     for name, expression in zip(names, tree.expressions, strict=True):
-        if table.column(name) is None:
-            raise invalid_identifier(name)
         values[name] = _value(context, expression.unalias(), kinds, file)
     return values
 
