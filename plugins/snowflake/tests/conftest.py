@@ -12,8 +12,12 @@ import pytest
 import snowflake.connector
 from snowflake.ingest.streaming import StreamingIngestClient
 
+from etl_core import Duration
+from etl_snowflake.client import Session
+from etl_snowflake.config import SnowflakeConfig
 from etl_snowflake.emulator import Emulator
 from etl_snowflake.emulator.launch import wait_until
+from etl_snowflake.names import Names
 
 QUIET = {"commit_delay": 0.1, "commits": True, "on_reopen": "discard", "flush_kb": 1024, "reject": []}
 
@@ -28,6 +32,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         )
         patch.setenv("SSL_CERT_FILE", str(emulator.authority))
         patch.setenv("SS_LOG_LEVEL", "error")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # the driver's S3 client looks for a region there
         yield emulator
 
 
@@ -118,3 +123,36 @@ def committed() -> Callable[[Any, str], bool]:
         return wait_until(lambda: channel.get_latest_committed_offset_token() == token)
 
     return wait
+
+
+@pytest.fixture
+def config(emulator: Emulator, schema: str) -> SnowflakeConfig:
+    """Settings of ours; landing and control tables are in the test's own schema."""
+    return SnowflakeConfig(
+        account=emulator.account,
+        user=emulator.user,
+        role=emulator.role,
+        database=emulator.database,
+        warehouse=emulator.warehouse,
+        private_key_path=emulator.key,
+        landing_schema=schema,
+        host=emulator.host,
+        port=emulator.port,
+        authorities=emulator.authority,
+        network_timeout=Duration(20),
+        login_timeout=Duration(10),
+    )
+
+
+@pytest.fixture
+def session(config: SnowflakeConfig) -> Iterator[Session]:
+    """A connection of ours."""
+    opened = Session(config)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def names(emulator: Emulator, schema: str) -> Names:
+    """Names in upper case."""
+    return Names(emulator.database, schema)

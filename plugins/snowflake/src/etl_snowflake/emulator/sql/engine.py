@@ -19,7 +19,7 @@ from etl_snowflake.emulator.journal import Statement
 from etl_snowflake.emulator.names import logical
 from etl_snowflake.emulator.results import Result
 from etl_snowflake.emulator.sessions import Session
-from etl_snowflake.emulator.sql import control, copying, objects, show, staging, tables, tasks
+from etl_snowflake.emulator.sql import control, copying, objects, scripting, show, staging, tables, tasks
 from etl_snowflake.emulator.sql.altering import alter_table
 from etl_snowflake.emulator.sql.context import HANDLERS, Context
 from etl_snowflake.emulator.sql.queries import run_tree
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from etl_snowflake.emulator.account import Account
 
 _COMMENT = re.compile(r"\s*(--[^\n]*\n|//[^\n]*\n|/\*.*?\*/)", re.DOTALL)
-HANDLING = (control, copying, objects, show, staging, tables, tasks)
+HANDLING = (control, copying, objects, scripting, show, staging, tables, tasks)
 
 
 def run(
@@ -69,7 +69,7 @@ def _bare(text: str) -> str:
 
 def _guarded(context: Context, *, describe: bool) -> Result:
     try:
-        return _dispatch(context, describe=describe)
+        return dispatch(context, describe=describe)
     except duckdb.Error as error:
         raise meaning(error) from error
     except ValueError as error:
@@ -81,7 +81,8 @@ def _guarded(context: Context, *, describe: bool) -> Result:
         raise SnowflakeError("000603", "XX000", f"Processing aborted by error: {error!r}") from error
 
 
-def _dispatch(context: Context, *, describe: bool) -> Result:
+def dispatch(context: Context, *, describe: bool = False) -> Result:
+    """Find who handles a statement, and let it."""
     if not context.text:
         raise SnowflakeError("000900", "42601", "SQL compilation error:\nEmpty SQL statement.")
     for pattern, handler in HANDLERS:

@@ -1,0 +1,120 @@
+"""Snapshots: the rows of a run in a staging table, which the target takes over in one step.
+
+BEGIN makes a new table, whose name nobody else uses, and only then lets the stream point at it: so a copy of
+the pipeline that lost its fence can neither empty nor drop the table of the one that has it.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import attrs
+
+from etl_core import OP, Mode, StateError
+from etl_snowflake import control, sql
+from etl_snowflake.client import Session
+from etl_snowflake.control import Kept
+from etl_snowflake.names import Names, staging_name
+from etl_snowflake.target import ORDER, staging_columns
+
+__all__ = ["appear", "begin", "below", "count", "end", "truncate"]
+
+
+def below(seq: bytes) -> str:
+    """Return the seq just below one, as hex."""
+    return (int.from_bytes(seq, "big") - 1).to_bytes(len(seq), "big").hex() if any(seq) else seq.hex()
+
+
+def begin(session: Session, names: Names, pipeline: str, fence: str, kept: Kept, seq: bytes | None) -> Kept:
+    """Start a run; an unfinished one, and what is landed, is discarded. Return what is now kept.
+
+    Nothing may be on its way into the landing table. The stream's mark is set to just below `seq`.
+    """
+    left_over = _left_over(session, names, kept)
+    staging = staging_name(kept.landing, uuid.uuid4().hex[:8])
+    session.execute(sql.create_table(names.ours(staging), staging_columns(names, kept)))
+    mark = below(seq) if seq else None
+    begun = attrs.evolve(
+        kept,
+        staging=staging,
+        generation=kept.generation + 1,
+        mark=mark,
+        merged=mark,
+        ready=mark,
+        windows=(),
+    )
+    with session.transaction():
+        control.require(session, names, pipeline, fence)
+        _clear_landing(session, names, kept)
+        control.progress(session, names, pipeline, begun)
+    for name in left_over:
+        session.execute(sql.drop_table(names.ours(name)))
+    return begun
+
+
+def _left_over(session: Session, names: Names, kept: Kept) -> list[str]:
+    """Return the staging tables of runs before; asked for before the fence is, none is a later opener's."""
+    prefix, length = staging_name(kept.landing, ""), len(staging_name(kept.landing, "01234567"))
+    rows = session.execute(*control.tables_there(names))
+    return [row[0] for row in rows if row[0].startswith(prefix) and len(row[0]) == length]
+
+
+def _clear_landing(session: Session, names: Names, kept: Kept) -> None:
+    """Discard what is landed; a history lands in its target, and a replaced table has none."""
+    if OP not in kept.control and session.execute(*control.table_there(names, kept.landing)):
+        session.execute(f"DELETE FROM {names.ours(kept.landing)}")
+
+
+def staging(names: Names, kept: Kept) -> str:
+    """Return the quoted name of the table of the unfinished run. Raises StateError when there is none."""
+    if kept.staging is None:
+        raise StateError(
+            "rows of a snapshot whose beginning the destination does not have",
+            "the account was restored, or the position does not belong to it: reset the pipeline",
+            stream=str(kept.stream),
+        )
+    return names.ours(kept.staging)
+
+
+def count(session: Session, names: Names, kept: Kept) -> int:
+    """Return how many rows the unfinished run has; the next ones are numbered from there."""
+    return int(session.execute(f"SELECT COUNT(*) FROM {staging(names, kept)}")[0][0])
+
+
+def end(
+    session: Session, names: Names, pipeline: str, fence: str, kept: Kept, mode: Mode, seq: bytes | None
+) -> Kept:
+    """Let the rows of the run appear: added under APPEND, else as the whole table. Return what is kept."""
+    staged, mark = staging(names, kept), seq.hex() if seq else kept.mark
+    ended = attrs.evolve(kept, staging=None, mark=mark, merged=mark, ready=mark, windows=())
+    with session.transaction():
+        control.require(session, names, pipeline, fence)
+        session.execute(appear(names, kept, mode))
+        control.progress(session, names, pipeline, ended)
+    session.execute(sql.drop_table(staged))
+    return ended
+
+
+def appear(names: Names, kept: Kept, mode: Mode) -> str:
+    """Return the statement that moves staged rows into the target; in a mirror a key's last row wins."""
+    columns = names.columns(kept.columns.names)
+    word = "INSERT INTO" if mode is Mode.APPEND else "INSERT OVERWRITE INTO"
+    last = ""
+    if mode is Mode.MERGE and kept.key:
+        keys = names.columns(kept.key)
+        last = f' QUALIFY ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY "{ORDER}" DESC) = 1'
+    return f"{word} {kept.target(names)} ({columns}) SELECT {columns} FROM {staging(names, kept)}{last}"
+
+
+def truncate(
+    session: Session, names: Names, pipeline: str, fence: str, kept: Kept, seq: bytes | None
+) -> Kept:
+    """Empty the table, and what is landed: all of it comes before, merged or not. Return what is now kept."""
+    mark = seq.hex() if seq else kept.mark
+    emptied = attrs.evolve(kept, mark=mark, merged=mark, ready=mark, windows=())
+    with session.transaction():
+        control.require(session, names, pipeline, fence)
+        _clear_landing(session, names, kept)
+        session.execute(f"DELETE FROM {kept.target(names)}")
+        control.progress(session, names, pipeline, emptied)
+    return emptied

@@ -1,0 +1,74 @@
+"""Statements about tables: text, and what is bound where it says `?`. Names are quoted, types are SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from etl_snowflake.names import Names, quote
+
+__all__ = [
+    "add_column",
+    "columns_of",
+    "create_table",
+    "drop_column",
+    "drop_table",
+    "fill",
+    "nullable",
+    "rename_column",
+    "retype",
+]
+
+Statement = tuple[str, tuple[Any, ...]]
+
+
+def columns_of(names: Names, schema: str, table: str) -> Statement:
+    """Describe the columns of a table; no rows when there is none (or none that the role may see)."""
+    view = names.table("INFORMATION_SCHEMA", "COLUMNS")
+    sql = (
+        "SELECT COLUMN_NAME, DATA_TYPE, NUMERIC_PRECISION, NUMERIC_SCALE, IS_NULLABLE"
+        f" FROM {view} WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION"
+    )
+    return sql, (schema, table)
+
+
+def create_table(table: str, columns: Mapping[str, str]) -> str:
+    """Create a table of columns with their SQL types; all of them take NULL."""
+    listed = ", ".join(f"{quote(name)} {kind}" for name, kind in columns.items())
+    return f"CREATE TABLE IF NOT EXISTS {table} ({listed})"
+
+
+def drop_table(table: str) -> str:
+    """Drop a table, if it is there."""
+    return f"DROP TABLE IF EXISTS {table}"
+
+
+def add_column(table: str, column: str, kind: str) -> str:
+    """Add a column."""
+    return f"ALTER TABLE {table} ADD COLUMN {quote(column)} {kind}"
+
+
+def drop_column(table: str, column: str) -> str:
+    """Drop a column."""
+    return f"ALTER TABLE {table} DROP COLUMN {quote(column)}"
+
+
+def rename_column(table: str, old: str, new: str) -> str:
+    """Rename a column."""
+    return f"ALTER TABLE {table} RENAME COLUMN {quote(old)} TO {quote(new)}"
+
+
+def retype(table: str, column: str, kind: str) -> str:
+    """Give a column a wider type."""
+    return f"ALTER TABLE {table} ALTER COLUMN {quote(column)} SET DATA TYPE {kind}"
+
+
+def nullable(table: str, column: str) -> str:
+    """Let a column take NULL."""
+    return f"ALTER TABLE {table} ALTER COLUMN {quote(column)} DROP NOT NULL"
+
+
+def fill(table: str, values: Sequence[tuple[str, str]], binds: Sequence[Any]) -> Statement:
+    """Set columns, given with the SQL of their values, in every row."""
+    assigned = ", ".join(f"{quote(column)} = {value}" for column, value in values)
+    return f"UPDATE {table} SET {assigned}", tuple(binds)

@@ -1,0 +1,90 @@
+"""Merging by a task of Snowflake's, with `task_schedule_minutes`: it goes on when no pipeline runs.
+
+A task merges whole rows only, up to READY, which the pipeline raises when all below it is complete and
+durable. Rows that build on the row in the table (columns left out, a changed key) are merged by the pipeline,
+window by window; READY is never raised across them. The task is a block of Snowflake Scripting, one
+transaction with the statements that the pipeline would send; both first change the stream's row in
+ETL_STREAMS, so that one waits for the other.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from etl_core import Rejected
+from etl_snowflake import control
+from etl_snowflake.client import Session
+from etl_snowflake.control import STREAMS, Kept
+from etl_snowflake.merging import Merge, due, merge
+from etl_snowflake.names import Names, literal, quote, task_name
+
+__all__ = ["body", "create", "drop", "hand_over", "install", "remove", "resume"]
+
+
+def body(names: Names, pipeline: str, kept: Kept) -> str:
+    """Return what the task does."""
+    streams = names.ours(STREAMS)
+    where = f"WHERE PIPELINE = {literal(pipeline)} AND STREAM = {literal(str(kept.stream))}"
+    low = f"(SELECT COALESCE(MERGED, '') FROM {streams} {where})"
+    high = f"(SELECT COALESCE(READY, '') FROM {streams} {where})"
+    merging = Merge(names, kept)
+    statements = (
+        "BEGIN TRANSACTION",
+        f"UPDATE {streams} SET MERGED = MERGED {where}",
+        merging.statement(partial=False, low=low, high=high),
+        merging.clear(high),
+        f"UPDATE {streams} SET MERGED = GREATEST(COALESCE(MERGED, ''), COALESCE(READY, '')) {where}",
+        "COMMIT",
+    )
+    done = ";\n".join(statements)
+    return f"BEGIN\n{done};\nEXCEPTION\nWHEN OTHER THEN\nROLLBACK;\nRAISE;\nEND"
+
+
+def create(names: Names, pipeline: str, kept: Kept, warehouse: str, minutes: int) -> str:
+    """Return the statement that makes the task, suspended."""
+    task = names.ours(task_name(kept.landing))
+    return (
+        f"CREATE OR REPLACE TASK {task} WAREHOUSE = {quote(warehouse)} SCHEDULE = '{minutes} MINUTES'"
+        f" AS\n{body(names, pipeline, kept)}"
+    )
+
+
+def resume(names: Names, kept: Kept) -> str:
+    """Return the statement that lets the task run."""
+    return f"ALTER TASK {names.ours(task_name(kept.landing))} RESUME"
+
+
+def drop(names: Names, kept: Kept) -> str:
+    """Return the statement that drops the task."""
+    return f"DROP TASK IF EXISTS {names.ours(task_name(kept.landing))}"
+
+
+def install(
+    session: Session, names: Names, pipeline: str, kept: Kept, *, warehouse: str, minutes: int
+) -> None:
+    """Make the task of a stream as its columns are now, and let it run. After every `ensure`."""
+    session.execute(create(names, pipeline, kept, warehouse, minutes))
+    session.execute(resume(names, kept))
+
+
+def remove(session: Session, names: Names, kept: Kept) -> None:
+    """Drop the task of a stream, before its tables change or when none is wanted."""
+    session.execute(drop(names, kept))
+
+
+def hand_over(
+    session: Session, names: Names, pipeline: str, fence: str, kept: Kept, upto: str
+) -> tuple[Kept, list[Rejected]]:
+    """Let the task merge what is landed up to a seq; what it cannot, and all before that, is merged here."""
+    there = control.find(session, names, pipeline, kept.stream)
+    kept = attrs.evolve(kept, merged=there.merged if there else kept.merged)
+    mine = [window.upto for window in due(kept, upto) if window.partial]
+    rejected: list[Rejected] = []
+    if mine:
+        kept, rejected = merge(session, names, pipeline, fence, kept, mine[-1])
+    if due(kept, upto):
+        with session.transaction():
+            control.require(session, names, pipeline, fence)
+            control.ready(session, names, pipeline, kept.stream, upto)
+        kept = attrs.evolve(kept, ready=upto)
+    return kept, rejected
