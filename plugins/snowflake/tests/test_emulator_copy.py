@@ -222,3 +222,41 @@ def test_a_stage_needs_its_privileges(query: Query, staged: Callable[..., None],
     emulator.control("grants", {"revoke": [{"privilege": "READ", "kind": "STAGE"}]})
     with pytest.raises(ProgrammingError, match="Insufficient privileges to operate on stage"):
         query(f"COPY INTO t FROM @stg/load/ {_BY_NAME}")
+
+
+def test_nanoseconds_and_far_years_both_come_through(
+    query: Query, staged: Callable[..., None], connect: Callable[..., Any]
+) -> None:
+    columns = "n INT, ntz TIMESTAMP_NTZ(9), tz TIMESTAMP_TZ(9), t TIME(9)"
+    query(f"CREATE TABLE near ({columns})")
+    query(f"CREATE TABLE far ({columns})")
+    query(f"CREATE TABLE mirror ({columns})")
+    staged(
+        pa.table(
+            {
+                "N": [1, 2],
+                "NTZ": pa.array([1, -1], pa.timestamp("ns")),
+                "TZ": pa.array([1, -1], pa.timestamp("ns", "UTC")),
+                "T": pa.array([1, 86_399_999_999_999], pa.time64("ns")),
+            }
+        ),
+        "near.parquet",
+    )
+    ends = [dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31, 23, 59, 59, 999999)]  # noqa: DTZ001
+    staged(
+        pa.table({"N": [1, 2], "NTZ": ends, "TZ": pa.array(ends, pa.timestamp("us", "UTC"))}), "far.parquet"
+    )
+    query(f"COPY INTO near FROM @stg/load/ FILES = ('near.parquet') {_BY_NAME}")
+    query(
+        "COPY INTO far (n, ntz, tz) FROM (SELECT $1:N::NUMBER(38,0), $1:NTZ::TIMESTAMP_NTZ(9), "
+        f"$1:TZ::TIMESTAMP_TZ(9) FROM @stg/load/) FILES = ('far.parquet') {_PARQUET}"
+    )
+    assert query("SELECT ntz FROM far ORDER BY n") == [(each,) for each in ends]
+    query(
+        "MERGE INTO mirror m USING near s ON m.ntz = s.ntz "
+        "WHEN NOT MATCHED THEN INSERT (n, ntz, tz, t) VALUES (s.n, s.ntz, s.tz, s.t)"
+    )
+    for table in ("near", "mirror"):
+        found = connect().cursor().execute(f"SELECT ntz, tz, t FROM {table} ORDER BY n").fetch_arrow_all()
+        assert found.column("NTZ").cast(pa.int64()).to_pylist() == [1, -1]
+        assert found.column("TZ").cast(pa.int64()).to_pylist() == [1, -1]

@@ -24,7 +24,9 @@ def channel(query: Query, stream: Stream, schema: str) -> Any:
     return stream("LAND").open_channel(f"faulty-{schema}")[0]
 
 
-@pytest.mark.parametrize("status", [429, 500, 503, 401])
+@pytest.mark.parametrize(
+    "status", [429, 401, *(pytest.param(each, marks=pytest.mark.slow) for each in (500, 503))]
+)
 def test_an_append_that_is_refused_for_a_while_is_repeated(
     channel: Any, query: Query, emulator: Emulator, status: int, committed: Committed
 ) -> None:

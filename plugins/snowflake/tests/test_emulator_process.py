@@ -6,19 +6,22 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import snowflake.connector
+from hypothesis import given
+from hypothesis import strategies as st
+from snowflake.ingest.streaming import StreamingIngestClient
+
 from etl_snowflake.emulator import Emulator
 from etl_snowflake.emulator.account import Names
 from etl_snowflake.emulator.journal import understood
 from etl_snowflake.emulator.launch import wait_until
 from etl_snowflake.emulator.names import duck, fold, logical, physical, shown, split
-from hypothesis import given
-from hypothesis import strategies as st
 
 _NAMES = Names()
 _COMMAND = [sys.executable, "-m", "etl_snowflake.emulator"]
@@ -49,27 +52,58 @@ def test_what_sqlglot_reads() -> None:
     assert not understood("SELECT (")
 
 
-@pytest.mark.usefixtures("account")
-def test_a_directory_keeps_rows_keys_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def streams(emulator: Emulator) -> Iterator[StreamingIngestClient]:
+    with snowflake.connector.connect(**emulator.connector()) as connection:
+        connection.cursor().execute("CREATE TABLE IF NOT EXISTS t (a INT)")
+    properties = emulator.streaming()
+    client = StreamingIngestClient.from_table(
+        "kept", emulator.database, emulator.schema, "T", properties=properties
+    )
+    yield client
+    client.close(wait_for_flush=False)
+
+
+def first_life(emulator: Emulator, client: StreamingIngestClient, path: Path) -> None:
+    with snowflake.connector.connect(**emulator.connector()) as connection:
+        for sql in (
+            "CREATE TEMPORARY TABLE brief AS SELECT 2 AS a",
+            "CREATE STAGE stg",
+            f"PUT file://{path} @stg AUTO_COMPRESS = FALSE",
+        ):
+            connection.cursor().execute(sql)
+        channel, _ = client.open_channel("kept")
+        channel.append_row({"A": 1}, "0001")
+        channel.append_row({"A": "x"}, "0002")
+        channel.wait_for_flush(20)
+        assert wait_until(lambda: channel.get_latest_committed_offset_token() == "0002")
+
+
+def second_life(emulator: Emulator, client: StreamingIngestClient) -> None:
+    assert emulator.rows("t").to_pylist() == [{"A": 1}]
+    assert emulator.control("rows?table=t&format=json") == [{"A": "1"}]
+    channel, status = client.open_channel("kept")
+    assert (status.latest_committed_offset_token, status.rows_error_count) == ("0002", 1)
+    channel.close(drop=True)
+    with snowflake.connector.connect(**emulator.connector()) as connection:
+        cursor = connection.cursor()
+        assert [row[1] for row in cursor.execute("SHOW TABLES").fetchall()] == ["T"]
+        assert cursor.execute("LIST @stg").fetchall()[0][0] == "stg/file.txt"
+
+
+def test_a_directory_keeps_rows_channels_keys_and_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "file.txt"
     path.write_text("text")
-    with Emulator.running(tmp_path / "kept") as first:
-        with snowflake.connector.connect(**first.connector()) as connection:
-            for sql in (
-                "CREATE TABLE t AS SELECT 1 AS a",
-                "CREATE TEMPORARY TABLE brief AS SELECT 2 AS a",
-                "CREATE STAGE stg",
-                f"PUT file://{path} @stg AUTO_COMPRESS = FALSE",
-            ):
-                connection.cursor().execute(sql)
-    with Emulator.running(tmp_path / "kept") as second:
-        assert second.key.read_bytes() == first.key.read_bytes()
-        assert second.rows("t").to_pylist() == [{"A": 1}]
-        assert second.control("rows?table=t&format=json") == [{"A": 1}]
-        with snowflake.connector.connect(**second.connector()) as connection:
-            cursor = connection.cursor()
-            assert [row[1] for row in cursor.execute("SHOW TABLES").fetchall()] == ["T"]
-            assert cursor.execute("LIST @stg").fetchall()[0][0] == "stg/file.txt"
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "kept" / "ca.pem"))
+    with Emulator.running(tmp_path / "kept") as first, streams(first) as client:
+        first_life(first, client, path)
+    with Emulator.running(tmp_path / "kept") as second, streams(second) as client:
+        assert second.key == first.key
+        second_life(second, client)
+    with Emulator.running(tmp_path / "kept") as third:
+        assert third.control("channels") == []
     assert "Traceback" not in (tmp_path / "kept" / "emulator.log").read_text()
 
 

@@ -8,10 +8,11 @@ grows, the tokens of whoever had it before are stale, and what was accepted but 
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -21,6 +22,7 @@ from etl_snowflake.emulator.cursors import Cursor
 from etl_snowflake.emulator.errors import ApiError, SnowflakeError
 from etl_snowflake.emulator.lines import load_lines
 from etl_snowflake.emulator.loading import Loaded
+from etl_snowflake.emulator.store import remember
 
 if TYPE_CHECKING:
     from etl_snowflake.emulator.account import Account
@@ -58,6 +60,31 @@ class Channel:
     pending: deque[Batch] = field(default_factory=deque)
 
     @property
+    def saved_as(self) -> str:
+        """Give the name under which the store remembers it."""
+        return "channel " + repr(self.key)
+
+    def saved(self) -> bytes:
+        """Write down what outlives a restart."""
+        kept = {
+            **self.__dict__,
+            "pending": deque(),
+            "flying": False,
+            "table": (self.table.path, self.table.identity),
+        }
+        return pickle.dumps(kept)
+
+    def count(self, batch: Batch, load: Loaded) -> None:
+        """Add what became of a batch."""
+        self.parsed += load.parsed
+        self.inserted += load.loaded
+        if load.errors:
+            self.errors += load.errors
+            self.error, self.error_bound = load.message, batch.token
+            self.error_at = int(time.time() * 1000)
+        self.committed = batch.token if batch.token is not None else self.committed
+
+    @property
     def continuation(self) -> str:
         """Give the token that the next append has to show."""
         return f"{self.sequencer}_{self.turn}"
@@ -92,8 +119,19 @@ class Channels:
         self._over = False
         self._thread = threading.Thread(target=self._loop, name="channels", daemon=True)
 
+    def _restore(self) -> None:
+        """Read the channels of an earlier life."""
+        for saved in self._account.store.recall_all("channel "):
+            values: dict[str, Any] = pickle.loads(saved)  # noqa: S301 - our own file
+            path, identity = values["table"]
+            table = self._account.catalog.find(path)
+            if table is not None and table.identity == identity:
+                channel = Channel(**{**values, "table": table})
+                self._channels[channel.key] = channel
+
     def start(self) -> None:
         """Begin to commit."""
+        self._restore()
         self._thread.start()
 
     def stop(self) -> None:
@@ -129,6 +167,7 @@ class Channels:
                 channel.committed = body["offset_token"]
             channel.sequencer += 1
             channel.turn = 0
+            self._account.store.remember(channel.saved_as, channel.saved())
             return channel
 
     def _settle(self, channel: Channel) -> None:
@@ -173,6 +212,7 @@ class Channels:
             channel = self._channels.pop(key, None)
             if channel is not None:
                 channel.pending.clear()
+                self._account.store.remember(channel.saved_as, None)
             return channel
 
     def take_over(self, name: str, *, turn: bool = False) -> int:
@@ -229,6 +269,10 @@ class Channels:
             loads.clear()
             rejects = self._account.faults.switches.reject
             loads.extend(load_lines(cursor, channel.table, each.body, rejects) for each in batches)
+            after = replace(channel)
+            for batch, load in zip(batches, loads, strict=True):
+                after.count(batch, load)
+            remember(cursor, channel.saved_as, after.saved())
 
         def done() -> None:
             self._committed(channel, batches, loads)
@@ -241,13 +285,7 @@ class Channels:
     def _committed(self, channel: Channel, batches: list[Batch], loads: list[Loaded]) -> None:
         with self._changed:
             for batch, load in zip(batches, loads, strict=True):
-                channel.parsed += load.parsed
-                channel.inserted += load.loaded
-                if load.errors:
-                    channel.errors += load.errors
-                    channel.error, channel.error_bound = load.message, batch.token
-                    channel.error_at = int(time.time() * 1000)
-                channel.committed = batch.token if batch.token is not None else channel.committed
+                channel.count(batch, load)
                 self._account.journal.count(
                     rows_streamed=load.loaded, rows_rejected=load.errors, stream_commits=1
                 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from etl_snowflake.emulator.catalog import Column, Table
 from etl_snowflake.emulator.cursors import Cursor
 from etl_snowflake.emulator.names import duck, physical
+from etl_snowflake.emulator.nanos import fine_columns, fine_type, has_nanos, refine
 from etl_snowflake.emulator.types import SnowType
 
 
@@ -53,7 +54,8 @@ def load(
     """
     wanted = [column for column in table.columns if column.name in values]
     absent = [column for column in table.columns if column.name not in values]
-    _stage(cursor, source, wanted, absent, values, also_bad)
+    fine = _refined(cursor, table, source, wanted, values)
+    _stage(cursor, source, wanted, absent, values, also_bad, fine)
     try:
         parsed, bad, column, position = _verdict(cursor, wanted + absent)
         if bad and all_or_nothing:
@@ -62,6 +64,20 @@ def load(
         return Loaded(parsed, parsed - bad, bad, _message(column) if bad else None, column, position)
     finally:
         cursor.execute("DROP TABLE IF EXISTS temp.emulator_load")
+
+
+def _refined(
+    cursor: Cursor, table: Table, source: str, wanted: list[Column], values: dict[str, Value]
+) -> set[str]:
+    """Let columns have nanoseconds if their new values do, and give those that have."""
+    able = [column.name for column in wanted if fine_type(column.type)]
+    if not able:
+        return set()
+    tests = ", ".join(f"bool_or({has_nanos(values[name].expression, values[name].duck)})" for name in able)
+    found = cursor.one(f"SELECT {tests} FROM {source}")
+    assert found is not None
+    refine(cursor, table, {name for name, needed in zip(able, found, strict=True) if needed})
+    return fine_columns(cursor, table)
 
 
 def _message(column: str | None) -> str:
@@ -75,12 +91,13 @@ def _stage(
     absent: list[Column],
     values: dict[str, Value],
     also_bad: str,
+    fine: set[str],
 ) -> None:
     parts = ["row_number() OVER () AS n"]
     flags = []
     for number, column in enumerate(wanted):
         value = values[column.name]
-        made = fitted(value, column.type)
+        made = fitted(value, column.type, fine=column.name in fine)
         parts.append(f"{made} AS v{number}")
         wrong = f"({value.present or value.expression}) IS NOT NULL AND ({_checked(made, column.type)})"
         if not column.nullable:
@@ -102,9 +119,10 @@ def _checked(made: str, kind: SnowType) -> str:
     return f"({made}) IS NULL"
 
 
-def fitted(value: Value, kind: SnowType) -> str:
+def fitted(value: Value, kind: SnowType, *, fine: bool = False) -> str:
     """Write the conversion of a value to a column's type; NULL where it does not fit."""
     source, text = value.expression, value.duck == "VARCHAR"
+    kept = (fine_type(kind) if fine else None) or kind.duck()
     match kind.kind:
         case "VARIANT":
             return (
@@ -125,16 +143,7 @@ def fitted(value: Value, kind: SnowType) -> str:
             return f"encode({source})"
         case "TEXT" | "GEOGRAPHY":
             return f"SF_TO_VARCHAR({source})"
-        case "TIMESTAMP_NTZ" | "TIMESTAMP_TZ" | "TIMESTAMP_LTZ" | "TIME" | "DATE" if text:
-            return (
-                f"TRY_CAST(TRY_CAST({source} AS TIMESTAMPTZ) AS {kind.duck()})"
-                if kind.kind in _ZONED
-                else (f"TRY_CAST({source} AS {kind.duck()})")
-            )
-    return f"TRY_CAST({source} AS {kind.duck()})"
-
-
-_ZONED = {"TIMESTAMP_TZ", "TIMESTAMP_LTZ"}
+    return f"TRY_CAST({source} AS {kept})"
 
 
 def _verdict(cursor: Cursor, columns: list[Column]) -> tuple[int, int, str | None, int | None]:

@@ -120,7 +120,7 @@ def _shape(array: Any, kind: SnowType) -> Any:
         case "REAL":
             return array.cast(pa.float64())
         case "TIME":
-            return pc.multiply(array.cast(pa.time64("us")).cast(pa.int64()), 1000)
+            return array.cast(pa.time64("ns")).cast(pa.int64())
         case "TIMESTAMP_NTZ" | "TIMESTAMP_LTZ" | "TIMESTAMP_TZ":
             return _moment(array, kind)
         case "BINARY":
@@ -132,12 +132,14 @@ def _shape(array: Any, kind: SnowType) -> Any:
 
 def _moment(array: Any, kind: SnowType) -> Any:
     """Seconds and nanoseconds since 1970 as a struct; a zone of UTC is written as 1440."""
-    micros = array.cast(pa.timestamp("us", tz=array.type.tz)).cast(pa.int64())
-    seconds = pc.divide(micros, 1_000_000)
-    rest = pc.subtract(micros, pc.multiply(seconds, 1_000_000))
+    unit = {"us": 1_000_000, "ns": 1_000_000_000}[array.type.unit]
+    counts = array.cast(pa.int64())
+    seconds = pc.divide(counts, unit)
+    rest = pc.subtract(counts, pc.multiply(seconds, unit))
     before = pc.less(rest, 0)
     seconds = pc.if_else(before, pc.subtract(seconds, 1), seconds)
-    nanos = pc.multiply(pc.if_else(before, pc.add(rest, 1_000_000), rest), 1000).cast(pa.int32())
+    rest = pc.if_else(before, pc.add(rest, unit), rest)
+    nanos = pc.multiply(rest, 1_000_000_000 // unit).cast(pa.int32())
     parts, names = [seconds, nanos], ["epoch", "fraction"]
     if kind.kind == "TIMESTAMP_TZ":
         zone = pa.repeat(pa.scalar(1440, pa.int32()), len(array))

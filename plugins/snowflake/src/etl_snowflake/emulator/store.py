@@ -60,14 +60,18 @@ class Store:
         rows = self._root.execute("SELECT value FROM emulator.saved WHERE key = ?", [name])
         return bytes(rows[0][0]) if rows else None
 
-    def remember(self, name: str, value: bytes) -> None:
-        """Keep some bytes across a restart."""
+    def recall_all(self, prefix: str) -> list[bytes]:
+        """Give what was remembered under names that begin with a text."""
+        rows = self._root.execute("SELECT value FROM emulator.saved WHERE starts_with(key, ?)", [prefix])
+        return [bytes(row[0]) for row in rows]
+
+    def remember(self, name: str, value: bytes | None) -> None:
+        """Keep some bytes across a restart; None forgets them."""
 
         def write() -> None:
             with self.cursor() as cursor:
                 cursor.execute("BEGIN")
-                cursor.execute("DELETE FROM emulator.saved WHERE key = ?", [name])
-                cursor.execute("INSERT INTO emulator.saved VALUES (?, ?)", [name, value])
+                remember(cursor, name, value)
                 cursor.execute("COMMIT")
 
         with self.meta:
@@ -125,6 +129,13 @@ class Store:
             if self._holder is holder:
                 self._holder = None
                 self._condition.notify_all()
+
+
+def remember(cursor: Cursor, name: str, value: bytes | None) -> None:
+    """Keep some bytes across a restart, within a transaction."""
+    cursor.execute("DELETE FROM emulator.saved WHERE key = ?", [name])
+    if value is not None:
+        cursor.execute("INSERT INTO emulator.saved VALUES (?, ?)", [name, value])
 
 
 def patient(work: Callable[[], _T], seconds: float = 20.0) -> _T:

@@ -41,7 +41,7 @@ class SnowType:
         """Write the type that keeps its values."""
         if self.kind == "FIXED":
             return f"DECIMAL({self.precision},{self.scale})"
-        return _DUCK[self.kind]
+        return "TIME_NS" if self.kind == "TIME" and self.scale > 6 else _DUCK[self.kind]
 
     @property
     def semi(self) -> bool:
@@ -139,9 +139,11 @@ _BY_DUCK = {
     "BOOLEAN": BOOLEAN,
     "DATE": SnowType("DATE"),
     "TIME": SnowType("TIME", scale=9),
+    "TIME_NS": SnowType("TIME", scale=9),
     "TIMESTAMP": SnowType("TIMESTAMP_NTZ", scale=9),
     "TIMESTAMP_NS": SnowType("TIMESTAMP_NTZ", scale=9),
     "TIMESTAMP WITH TIME ZONE": SnowType("TIMESTAMP_TZ", scale=9),
+    "TIMESTAMPTZ_NS": SnowType("TIMESTAMP_TZ", scale=9),
     "DOUBLE": SnowType("REAL"),
     "FLOAT": SnowType("REAL"),
     "BLOB": SnowType("BINARY", length=_LONGEST_BINARY),

@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from etl_snowflake.emulator.catalog import Table
 from etl_snowflake.emulator.errors import invalid_identifier, nondeterministic
+from etl_snowflake.emulator.nanos import refine_like
 from etl_snowflake.emulator.results import MERGE, Result, changed
 from etl_snowflake.emulator.sql.context import Context
 from etl_snowflake.emulator.sql.translate import translate
@@ -27,8 +28,14 @@ def merge(context: Context, tree: exp.Merge) -> Result:
         context.require(action, "TABLE", *table.path)
     context.require_warehouse()
     _check_columns(tree, table)
-    sql = translate(context, tree).sql() + " RETURNING merge_action"
-    counts = context.atomic(lambda: _run(context, sql), alone=True)
+    translated = translate(context, tree)
+    sql = translated.sql() + " RETURNING merge_action"
+
+    def work() -> Counter[str]:
+        refine_like(context.cursor, table, translated.tables)
+        return _run(context, sql)
+
+    counts = context.atomic(work, alone=True)
     context.account.journal.count(merges=1, rows_merged=sum(counts.values()))
     return changed(MERGE, **{word: counts[each] for each, word in _WORDS.items() if each in actions})
 

@@ -9,6 +9,7 @@ from sqlglot import exp
 from etl_snowflake.emulator.catalog import Table
 from etl_snowflake.emulator.errors import invalid_identifier
 from etl_snowflake.emulator.names import duck, logical
+from etl_snowflake.emulator.nanos import refine_like
 from etl_snowflake.emulator.results import DELETE, INSERT, SELECT, UPDATE, Result, changed
 from etl_snowflake.emulator.sql.context import Context
 from etl_snowflake.emulator.sql.merge import merge
@@ -73,12 +74,12 @@ def _declared(name: str, kind: SnowType, translated: Translated) -> SnowType:
     if len(translated.tables) != 1:
         return kind
     column = translated.tables[0].column(name)
-    same = column is not None and kept(_duck_name(column.type)) == kind
+    same = column is not None and _same(column.type, kind)
     return column.type if column is not None and same else kind
 
 
-def _duck_name(kind: SnowType) -> str:
-    return kind.duck().replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE")
+def _same(declared: SnowType, computed: SnowType) -> bool:
+    return kept(declared.duck().replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE")) == computed
 
 
 def _insert(context: Context, tree: exp.Insert) -> Result:
@@ -87,11 +88,13 @@ def _insert(context: Context, tree: exp.Insert) -> Result:
     context.require_warehouse()
     overwrite = bool(tree.args.get("overwrite"))
     tree.set("overwrite", False)
-    sql = translate(context, tree).sql()
+    translated = translate(context, tree)
+    sql = translated.sql()
 
     def work() -> int:
         if overwrite:
             context.cursor.execute(f"DELETE FROM {table.sql}")
+        refine_like(context.cursor, table, translated.tables)
         return _count(context, sql)
 
     rows = context.atomic(work, alone=overwrite)

@@ -9,6 +9,7 @@ from sqlglot import exp
 from etl_snowflake.emulator.catalog import Column, Table
 from etl_snowflake.emulator.errors import SnowflakeError, invalid_identifier, present, syntax, too_long
 from etl_snowflake.emulator.names import LONGEST, duck, logical, physical, shown
+from etl_snowflake.emulator.nanos import refine_like
 from etl_snowflake.emulator.results import Result, done, listing, texts
 from etl_snowflake.emulator.sql.context import NAME, Context, statement
 from etl_snowflake.emulator.sql.translate import translate
@@ -62,6 +63,7 @@ def _create(context: Context, tree: exp.Create, path: tuple[str, str, str], sess
     context.cursor.execute(f"CREATE {'VIEW' if table.view else 'TABLE'} {table.sql} {source}")
     if tree.args.get("clone"):
         other = context.table(names_of(tree.args["clone"].this))
+        refine_like(context.cursor, table, [other])
         context.cursor.execute(f"INSERT INTO {table.sql} SELECT * FROM {other.sql}")
     catalog.add(table)
     word = "View" if table.view else "Table"

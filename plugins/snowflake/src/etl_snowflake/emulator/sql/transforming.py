@@ -10,9 +10,11 @@ from sqlglot import ErrorLevel, exp
 from etl_snowflake.emulator.catalog import Table
 from etl_snowflake.emulator.errors import SnowflakeError, syntax
 from etl_snowflake.emulator.loading import Value
+from etl_snowflake.emulator.nanos import fine_type
 from etl_snowflake.emulator.sql.context import Context
 from etl_snowflake.emulator.sql.rewrite import rewrite
 from etl_snowflake.emulator.sql.staging import STAGE
+from etl_snowflake.emulator.types import declared
 
 
 def transformed(
@@ -42,17 +44,28 @@ def transformed(
 
 
 def _value(context: Context, tree: exp.Expr, kinds: dict[str, str], file: str) -> Value:
-    holder = exp.Paren(this=tree.copy())
+    holder = exp.Paren(this=tree.this.copy() if _fine(tree, kinds) else tree.copy())
     for node in list(holder.find_all(exp.JSONExtract, exp.Parameter, exp.Column)):
         _replace(node, kinds, file)
     made = rewrite(context, holder)
     return Value(made.sql(dialect="duckdb", unsupported_level=ErrorLevel.IGNORE), _kind(tree, kinds))
 
 
+def _fine(tree: exp.Expr, kinds: dict[str, str]) -> bool:
+    """Whether it casts a column with nanoseconds to what it is: nothing to do, nothing to lose."""
+    if not isinstance(tree, exp.Cast) or not isinstance(tree.this, exp.JSONExtract):
+        return False
+    kind = declared(tree.to)
+    fine = fine_type(kind) if kind else None
+    return fine is not None and fine == kinds.get(_key(tree.this) or "")
+
+
 def _kind(tree: exp.Expr, kinds: dict[str, str]) -> str:
     """Say what the expression gives, as far as loading has to know."""
     if isinstance(tree, exp.JSONExtract):
         return kinds.get(_key(tree) or "", "VARCHAR")
+    if _fine(tree, kinds):
+        return _kind(tree.this, kinds)
     return "JSON" if isinstance(tree, exp.ParseJSON) else "ANY"
 
 
