@@ -124,13 +124,45 @@ def test_rows_are_dropped_without_a_word(
     assert query("SELECT id FROM land ORDER BY id") == [(1,), (3,)]
 
 
-def test_a_connection_that_is_cut_before_and_after_an_append(
+def test_an_append_that_never_arrived_is_repeated(
     channel: Any, query: Query, emulator: Emulator, committed: Committed
 ) -> None:
     emulator.fault("rows", cut="before")
     channel.append_row({"ID": 1}, "1")
     assert committed(channel, "1")
     assert query("SELECT count(*) FROM land") == [(1,)]
+
+
+def test_an_append_whose_answer_is_lost_costs_the_channel_but_no_row(
+    channel: Any, query: Query, stream: Stream, emulator: Emulator
+) -> None:
+    """The client repeats it with a token that is not good any more; the next open tells what is committed."""
+    emulator.fault("rows", cut="after")
+    channel.append_row({"ID": 1}, "1")
+    with pytest.raises(StreamingIngestError, match="InvalidChannelError"):
+        persist(channel)
+    assert wait_until(lambda: query("SELECT count(*) FROM land") == [(1,)])
+    _, status = stream("LAND").open_channel(channel.channel_name)
+    assert status.latest_committed_offset_token == "1"
+
+
+@pytest.mark.parametrize("route", ["hostname", "token", "pipe-info", "open"])
+def test_a_channel_is_opened_though_a_request_of_it_fails_once(
+    query: Query, stream: Stream, emulator: Emulator, route: str
+) -> None:
+    query("CREATE TABLE land (id INT)")
+    emulator.fault(route, status=503, body={"code": "TRY_LATER", "message": ""})
+    _, status = stream("LAND").open_channel("first")
+    assert status.latest_committed_offset_token is None
+    assert emulator.control("faults") == []
+
+
+def test_a_login_that_is_refused_for_a_while_is_repeated(
+    connect: Callable[..., Any], emulator: Emulator
+) -> None:
+    emulator.fault("login", status=503)
+    assert connect().cursor().execute("SELECT 1").fetchall() == [(1,)]
+    assert emulator.counts()["requests_login"] >= 2
 
 
 def test_a_merge_whose_answer_is_lost_was_done(query: Query, emulator: Emulator) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from sqlglot import TokenType
 from sqlglot.dialects.snowflake import Snowflake
-from sqlglot.tokens import TokenType
 
 from etl_snowflake.emulator.errors import SnowflakeError
 from etl_snowflake.emulator.results import Result, done
