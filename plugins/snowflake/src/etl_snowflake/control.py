@@ -28,6 +28,7 @@ __all__ = [
     "advance",
     "check_epoch",
     "claim",
+    "columns",
     "create_schema",
     "find",
     "install",
@@ -315,17 +316,22 @@ def _columns(kept: Kept) -> str:
     return json.dumps({"schema": schema, "control": kept.control, "adding": kept.adding})
 
 
+def columns(told: str) -> pa.Schema:
+    """Return a target's columns as they are kept in COLUMNS."""
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(json.loads(told)["schema"])))
+
+
 def _read(row: tuple[Any, ...]) -> Kept:
-    stream, schema, table, landing, key, seq, columns = row[:7]
+    stream, schema, table, landing, key, seq, shape = row[:7]
     mark, merged, ready, generation, staging, windows = row[7:]
-    told = json.loads(columns)
+    told = json.loads(shape)
     return Kept(
         Stream.parse(stream),
         schema,
         table,
         landing,
         json.loads(key),
-        pa.ipc.read_schema(pa.py_buffer(base64.b64decode(told["schema"]))),
+        columns(shape),
         told["control"],
         told["adding"],
         seq,

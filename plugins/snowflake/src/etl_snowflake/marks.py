@@ -143,6 +143,17 @@ class Outstanding:
         """Whether rows wait for their commit."""
         return any(waiting.sent for waiting in self._channels.values())
 
+    def reached(self, channel: Channel, token: str) -> bool:
+        """Whether all that was sent up to a token is committed, as far as is known."""
+        with self._lock:
+            waiting = self._channels.get(channel)
+            return waiting is None or waiting.reached(token)
+
+    def check(self) -> None:
+        """Raise what went wrong."""
+        with self._lock:
+            self._raise()
+
     def mark(self, position: Position) -> None:
         """End a group; never blocks."""
         with self._lock:

@@ -10,7 +10,7 @@ import uuid
 
 import attrs
 
-from etl_core import OP, Mode, StateError
+from etl_core import OP, SEQ, Mode, StateError
 from etl_snowflake import control, sql
 from etl_snowflake.client import Session
 from etl_snowflake.control import Kept
@@ -62,7 +62,7 @@ def _left_over(session: Session, names: Names, kept: Kept) -> list[str]:
 def _clear_landing(session: Session, names: Names, kept: Kept) -> None:
     """Discard what is landed; a history lands in its target, and a replaced table has none."""
     if OP not in kept.control and session.execute(*control.table_there(names, kept.landing)):
-        session.execute(f"DELETE FROM {names.ours(kept.landing)}")
+        session.execute(sql.empty(names.ours(kept.landing)))
 
 
 def staging(names: Names, kept: Kept) -> str:
@@ -89,10 +89,18 @@ def end(
     ended = attrs.evolve(kept, staging=None, mark=mark, merged=mark, ready=mark, windows=())
     with session.transaction():
         control.require(session, names, pipeline, fence)
+        if mode is Mode.APPEND and OP in kept.control and kept.merged:
+            session.execute(*_come_again(names, kept, kept.merged))
         session.execute(appear(names, kept, mode))
         control.progress(session, names, pipeline, ended)
     session.execute(sql.drop_table(staged))
     return ended
+
+
+def _come_again(names: Names, kept: Kept, begun: str) -> control.Statement:
+    """Remove from a history what an earlier end of the same snapshot added, and what came after: all comes again."""
+    seq = names.column(SEQ)
+    return f"DELETE FROM {kept.target(names)} WHERE {seq} > TO_BINARY(?, 'HEX')", (begun,)
 
 
 def appear(names: Names, kept: Kept, mode: Mode) -> str:
@@ -115,6 +123,6 @@ def truncate(
     with session.transaction():
         control.require(session, names, pipeline, fence)
         _clear_landing(session, names, kept)
-        session.execute(f"DELETE FROM {kept.target(names)}")
+        session.execute(sql.empty(kept.target(names)))
         control.progress(session, names, pipeline, emptied)
     return emptied

@@ -1,0 +1,179 @@
+"""Lanes: per stream, what is kept with it and how far it has come since the destination was opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import attrs
+import pyarrow as pa
+from attrs import define, field
+
+from etl_core import RESERVED, Mode, Stream, TableSchema, unpack_seq
+from etl_snowflake import control, merging, snapshots
+from etl_snowflake.account import Account
+from etl_snowflake.control import Kept, Window
+from etl_snowflake.names import Names
+from etl_snowflake.streaming import Channel, Place, Wait, channel_name, writer
+from etl_snowflake.target import is_history
+
+__all__ = ["Lane", "Lanes"]
+
+
+@define(eq=False)
+class Lane:
+    """One stream. Seqs are hex; `mark` is the highest that was taken, `seen` the highest that came."""
+
+    account: Account
+    kept: Kept
+    mark: str | None = None
+    seen: str | None = None
+    windows: tuple[Window, ...] = ()
+    channel: Channel | None = None
+    staged: int | None = None
+    #: Loads that have not landed.
+    pending: int = 0
+    #: Whether it is known what a life before this one has streamed.
+    caught_up: bool = False
+    left_over: bool = True
+
+    @classmethod
+    def of(cls, account: Account, kept: Kept) -> Lane:
+        marks = [mark for mark in (kept.mark, kept.merged) if mark]
+        mark = max(marks, default=None)
+        return cls(account, kept, mark, windows=merging.clip(kept.windows, mark))
+
+    @property
+    def stream(self) -> Stream:
+        return self.kept.stream
+
+    @property
+    def history(self) -> bool:
+        return is_history(self.kept)
+
+    @property
+    def landing(self) -> str:
+        """The quoted name of the table that changes go into."""
+        names = self.account.names
+        return self.kept.target(names) if self.history else names.ours(self.kept.landing)
+
+    @property
+    def place(self) -> Place:
+        database = self.account.config.database
+        if self.history:
+            return Place(database, self.kept.schema, self.kept.table)
+        return Place(database, self.account.names.landing_schema, self.kept.landing)
+
+    def is_new(self, seq: bytes | None) -> bool:
+        """Whether a seq is above the mark; True for none. Raises StateError for one of an earlier epoch."""
+        if seq is None or self.mark is None:
+            return True
+        control.check_epoch(attrs.evolve(self.kept, mark=self.mark), unpack_seq(seq)[0])
+        return seq.hex() > self.mark
+
+    def came(self, seq: str) -> None:
+        self.seen = max(self.seen or "", seq)
+
+    def taken(self, seq: str) -> None:
+        self.mark = max(self.mark or "", seq)
+
+    def catch_up(self, wait: Wait, patience: float) -> None:
+        """Open the channel, and count as taken what was streamed through it before."""
+        if self.caught_up or self.account.config.streaming == "off":
+            return
+        place, config = self.place, self.account.config
+        name = channel_name(self.account.pipeline, str(self.stream), self.kept.generation)
+        channel = Channel(writer(config, place, name, wait), name, wait=wait, patience=patience)
+        token = channel.opened.committed
+        if token and token > (self.mark or ""):
+            self.extend(token, partial=False)
+            self.taken(token)
+        self.channel, self.caught_up = channel, True
+
+    def extend(self, upto: str, *, partial: bool) -> None:
+        """Note a Write that goes into the landing table."""
+        if not self.history:
+            self.windows = merging.extend(self.windows, upto, partial)
+
+    def restart(self, kept: Kept) -> None:
+        """Begin anew, as after a snapshot's marker or a truncate."""
+        if kept.generation != self.kept.generation:
+            self.release()
+            self.caught_up = False
+        self.kept, self.windows, self.left_over = kept, (), False
+        self.mark = kept.mark
+
+    def release(self) -> None:
+        """Close the channel; the next use opens it again."""
+        channel, self.channel, self.caught_up = self.channel, None, False
+        if channel is not None:
+            channel.close()
+
+    def next_number(self) -> int:
+        """Return the number of the next row that is staged."""
+        if self.staged is None:
+            self.staged = snapshots.count(self.account.session, self.account.names, self.kept)
+        return self.staged
+
+
+@define(eq=False)
+class Lanes:
+    """The streams of an open destination, looked up when they are first used."""
+
+    account: Account
+    _lanes: dict[Stream, Lane] = field(factory=dict)
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(list(self._lanes.values()))
+
+    def load(self) -> None:
+        """Look up all streams of the pipeline."""
+        account = self.account
+        with account.lock:
+            found = control.load(account.session, account.names, account.pipeline)
+        for kept in found.values():
+            self._lanes.setdefault(kept.stream, Lane.of(account, kept))
+
+    def find(self, stream: Stream) -> Lane | None:
+        return self._lanes.get(stream)
+
+    def keep(self, kept: Kept) -> Lane:
+        """Take over what is now kept with a stream's table."""
+        lane = self._lanes.get(kept.stream)
+        if lane is None:
+            lane = self._lanes[kept.stream] = Lane.of(self.account, kept)
+        lane.kept = kept
+        return lane
+
+    def of(self, stream: Stream, mode: Mode, rows: pa.Table | None, absent: Callable[[], Exception]) -> Lane:
+        """Return the lane of a Write; a table that others made, or have another key, is adopted."""
+        lane, account = self.find(stream), self.account
+        key = _key_of(rows) if mode is Mode.MERGE and rows is not None else None
+        if lane is not None and (key is None or key == lane.kept.key):
+            return lane
+        with account.lock:
+            there = account.tables.table(stream, lane.kept if lane else None)
+            if there is None:
+                raise absent()
+            table = _adopted(account.names, there, key or (), changes=mode is not Mode.REPLACE)
+            return self.keep(account.tables.adopt(table, lane.kept if lane else None))
+
+    def release(self) -> None:
+        """Close all channels and forget everything."""
+        for lane in self:
+            lane.release()
+        self._lanes.clear()
+
+
+def _key_of(rows: pa.Table) -> tuple[str, ...]:
+    return tuple(each.name for each in rows.schema.field("_etl_old_key").type)
+
+
+def _adopted(names: Names, table: TableSchema, key: Sequence[str], *, changes: bool) -> TableSchema:
+    """Return a table that others made as one of ours: with its control columns, where it has them."""
+    if table.control is not None and len(table.control):
+        return attrs.evolve(table, key=tuple(key) or table.key)
+    ours = {names.fold(name): name for name in (*RESERVED, "_etl_deleted")}
+    found = [each.with_name(ours[each.name]) for each in table.columns if each.name in ours]
+    rest = [each for each in table.columns if each.name not in ours]
+    control_columns = pa.schema(found) if changes else None
+    return attrs.evolve(table, columns=pa.schema(rest), control=control_columns, key=tuple(key) or table.key)

@@ -1,0 +1,87 @@
+"""Rows that Snowflake cannot keep, parted from the others before they are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from etl_core import OLD_KEY, RESERVED, Rejected, Stream
+from etl_snowflake.jsontext import is_binary, is_text
+
+__all__ = ["accept"]
+
+#: Snowflake's dates are of the years 1 to 9999.
+_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
+_SECONDS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_DAY = 86_400
+#: The largest BINARY and VARCHAR that every account takes, in bytes.
+_BINARY, _TEXT = 8 << 20, 16 << 20
+
+Test = Callable[[pa.ChunkedArray], pa.ChunkedArray | None]
+
+
+def accept(stream: Stream, rows: pa.Table, key: Sequence[str]) -> tuple[pa.Table, list[Rejected]]:
+    """Part the rows that cannot be kept, with the reason, from those that can. `key` must not be null."""
+    refused: list[Rejected] = []
+    for name in rows.column_names:
+        for code, test in _TESTS if name not in RESERVED else ():
+            rows = _without(stream, rows, test(rows.column(name)), code, name, refused)
+    for name in key:
+        rows = _without(stream, rows, _null_in_key(rows, name), "null_key", name, refused)
+    return rows, refused
+
+
+def _without(
+    stream: Stream,
+    rows: pa.Table,
+    bad: pa.ChunkedArray | None,
+    code: str,
+    column: str,
+    refused: list[Rejected],
+) -> pa.Table:
+    """Return `rows` without the bad ones, which join `refused`."""
+    if bad is None or not pc.any(bad, min_count=0).as_py():
+        return rows
+    bad = pc.fill_null(bad, False)
+    refused.append(Rejected(stream, rows.filter(bad), code, column))
+    return rows.filter(pc.invert(bad))
+
+
+def _null_in_key(rows: pa.Table, name: str) -> pa.ChunkedArray | None:
+    null = rows.column(name).is_null()
+    if OLD_KEY not in rows.column_names or rows.column(OLD_KEY).null_count == rows.num_rows:
+        return null if rows.column(name).null_count else None
+    old = rows.column(OLD_KEY)
+    return pc.or_(null, pc.and_(old.is_valid(), pc.struct_field(old, name).is_null()))
+
+
+def _beyond(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    kind = column.type
+    if pt.is_date32(kind):
+        return _outside(column.cast(pa.int32()), _FIRST_DAY, _LAST_DAY)
+    if pt.is_date64(kind):
+        return _outside(column.cast(pa.int64()), _FIRST_DAY * _DAY * 1000, (_LAST_DAY + 1) * _DAY * 1000 - 1)
+    if pt.is_timestamp(kind) and kind.unit != "ns":  # nanoseconds of 64 bits do not reach so far
+        each = _DAY * _SECONDS[kind.unit]
+        return _outside(column.cast(pa.int64()), _FIRST_DAY * each, (_LAST_DAY + 1) * each - 1)
+    return None
+
+
+def _outside(counts: pa.ChunkedArray, least: int, most: int) -> pa.ChunkedArray:
+    return pc.or_(
+        pc.less(counts, pa.scalar(least, counts.type)), pc.greater(counts, pa.scalar(most, counts.type))
+    )
+
+
+def _too_long(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    kind = column.type
+    most = _BINARY if is_binary(kind) else _TEXT if is_text(kind) else None
+    if most is None or column.nbytes <= most:
+        return None
+    return pc.greater(pc.binary_length(column), most)
+
+
+_TESTS: Sequence[tuple[str, Test]] = (("out_of_range", _beyond), ("too_long", _too_long))
