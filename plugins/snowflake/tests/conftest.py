@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import snowflake.connector
 from snowflake.ingest.streaming import StreamingIngestClient
 
-from etl_core import Duration
+from etl_core import Duration, RetryableError
 from etl_snowflake.client import Session
 from etl_snowflake.config import SnowflakeConfig
 from etl_snowflake.emulator import Emulator
@@ -156,3 +157,36 @@ def session(config: SnowflakeConfig) -> Iterator[Session]:
 def names(emulator: Emulator, schema: str) -> Names:
     """Names in upper case."""
     return Names(emulator.database, schema)
+
+
+@pytest.fixture
+def cut(session: Session) -> Callable[..., AbstractContextManager[list[str]]]:
+    """Let a run die at a statement: before the service has it, or when it is done and nobody heard of it.
+
+    What the block does ends there, and the connection with it. Gives the statement that was cut, if any was.
+    """
+
+    @contextmanager
+    def cutting(match: str, after: int = 0, *, done: bool = False) -> Iterator[list[str]]:
+        execute, found = session.execute, itertools.count()
+        fired: list[str] = []
+
+        def dying(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+            if fired or not re.search(match, sql) or next(found) != after:
+                return execute(sql, parameters)
+            fired.append(sql)
+            if done:
+                execute(sql, parameters)
+            session.close()
+            raise RetryableError("the run died here")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(session, "execute", dying)
+            try:
+                yield fired
+            except RetryableError:
+                assert fired
+        if fired:
+            session.close()
+
+    return cutting

@@ -91,10 +91,9 @@ class Merge:
 
     def lacking(self) -> str:
         """Return the query of the rows of a window that build on a row that is not there."""
-        rows = self._rows("?", "?")
         first = self.names.column(self.kept.key[0])
         return (
-            f"SELECT n.* FROM ({rows}) AS n LEFT JOIN {self.target} AS b ON {self._base()}"
+            f"{self._rows('?', '?')} SELECT n.* FROM n LEFT JOIN {self.target} AS b ON {self._base()}"
             f" WHERE {self._reserved(OP)} <> 'd' AND COALESCE(ARRAY_SIZE({self._reserved(UNCHANGED)}), 0) > 0"
             f" AND b.{first} IS NULL ORDER BY {self._reserved(SEQ)}"
         )
@@ -109,18 +108,36 @@ class Merge:
         return f"DELETE FROM {self.landing} WHERE {self.names.column(SEQ)} <= {high}"
 
     def _rows(self, low: str, high: str) -> str:
-        """Return the query of the last row of each key."""
+        """Return the beginning of a query: `l` are the landed rows, `n` the last of each key."""
+        seq = self.names.column(SEQ)
+        landed = f"SELECT * FROM {self.landing} WHERE {seq} > {low} AND {seq} <= {high}"
+        return f"WITH l AS ({landed}),\nn AS (SELECT * FROM l{self._last()})"
+
+    def _last(self) -> str:
         keys = ", ".join(f"l.{self.names.column(name)}" for name in self.kept.key)
         seq = f"l.{self.names.column(SEQ)}"
-        return (
-            f"SELECT l.* FROM {self.landing} AS l WHERE {seq} > {low} AND {seq} <= {high}"
-            f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {seq} DESC) = 1"
-        )
+        return f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {seq} DESC) = 1"
 
     def _whole(self, low: str, high: str) -> str:
         """Return the source of rows that came whole."""
+        if self.soft:
+            return self._whole_or_marked(low, high)
         columns = ", ".join(self._column(field) for field in self.kept.columns)
-        return f'SELECT {columns}, {self._reserved(OP)} AS "{_ACT}" FROM ({self._rows(low, high)}) AS n'
+        return f'{self._rows(low, high)}\nSELECT {columns}, {self._reserved(OP)} AS "{_ACT}" FROM n'
+
+    def _whole_or_marked(self, low: str, high: str) -> str:
+        """Return the source of whole rows of which deleted ones stay: as they were put last, if they were."""
+        ours = {*self.kept.key, *self.kept.control}
+        columns = ", ".join(
+            self._column(field, "n" if field.name in ours else "p") for field in self.kept.columns
+        )
+        puts = f"SELECT * FROM l WHERE l.{self.names.column(OP)} <> 'd'{self._last()}"
+        first = self.names.column(self.kept.key[0])
+        return (
+            f"{self._rows(low, high)},\np AS ({puts})\n"
+            f"SELECT {columns}, CASE WHEN p.{first} IS NULL THEN 'd' ELSE 'u' END AS \"{_ACT}\""
+            f" FROM n LEFT JOIN p ON {self._same('n', 'p')}"
+        )
 
     def _partial(self, low: str, high: str) -> str:
         """Return the source of rows that are completed from those of their old keys, else of their keys.
@@ -136,7 +153,7 @@ class Merge:
         columns_gone = ", ".join(self._gone(field) for field in self.kept.columns)
         old_columns = ", ".join(f"{old[name]} AS {self.names.column(name)}" for name in self.kept.key)
         return (
-            f"WITH n AS ({self._rows(low, high)}),\n"
+            f"{self._rows(low, high)},\n"
             f"m AS (SELECT DISTINCT {old_columns} FROM n WHERE {self._moved()})\n"
             f'SELECT {columns}, {act} AS "{_ACT}" FROM n LEFT JOIN {self.target} AS b ON {self._base()}\n'
             "UNION ALL\n"
@@ -178,15 +195,15 @@ class Merge:
     def _reserved(self, name: str) -> str:
         return f"n.{self.names.column(name)}"
 
-    def _value(self, field: pa.Field) -> str:
+    def _value(self, field: pa.Field, alias: str = "n") -> str:
         """Return the SQL of a landed value in the type of the target's column."""
-        column = f"n.{self.names.column(field.name)}"
+        column = f"{alias}.{self.names.column(field.name)}"
         if field.name == SEQ:
             return f"TO_BINARY({column}, 'HEX')"
         return f"{column}::{sql_type(field.type)}" if is_semi(field.type) else column
 
-    def _column(self, field: pa.Field) -> str:
-        return f"{self._value(field)} AS {self.names.column(field.name)}"
+    def _column(self, field: pa.Field, alias: str = "n") -> str:
+        return f"{self._value(field, alias)} AS {self.names.column(field.name)}"
 
     def _completed(self, field: pa.Field) -> str:
         """Return the value that a column of a row ends with."""

@@ -13,6 +13,7 @@ __all__ = [
     "create_table",
     "drop_column",
     "drop_table",
+    "empty",
     "fill",
     "nullable",
     "rename_column",
@@ -36,6 +37,11 @@ def create_table(table: str, columns: Mapping[str, str]) -> str:
     """Create a table of columns with their SQL types; all of them take NULL."""
     listed = ", ".join(f"{quote(name)} {kind}" for name, kind in columns.items())
     return f"CREATE TABLE IF NOT EXISTS {table} ({listed})"
+
+
+def empty(table: str) -> str:
+    """Remove all rows, as a part of the open transaction."""
+    return f"DELETE FROM {table}"
 
 
 def drop_table(table: str) -> str:

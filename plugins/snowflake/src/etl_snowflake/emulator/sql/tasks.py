@@ -6,7 +6,7 @@ import re
 
 from etl_snowflake.emulator.catalog import Task
 from etl_snowflake.emulator.errors import missing, present, syntax
-from etl_snowflake.emulator.names import shown
+from etl_snowflake.emulator.names import shown, split
 from etl_snowflake.emulator.results import Result, done
 from etl_snowflake.emulator.sql.context import NAME, Context, options, statement
 
@@ -30,7 +30,7 @@ def _create(context: Context, found: re.Match[str]) -> Result:
     if schedule is not None and not _SCHEDULE.match(schedule):
         raise syntax(f"invalid value '{schedule}' for SCHEDULE")
     warehouse = settings.get("WAREHOUSE")
-    warehouse = warehouse.upper() if warehouse else None
+    warehouse = split(warehouse)[-1] if warehouse else None
     tasks[name] = Task(
         *path, found["body"].strip(), schedule, warehouse, context.session.role, options=settings
     )
@@ -70,7 +70,8 @@ def _modify(context: Context, found: re.Match[str]) -> Result:
 def _set(context: Context, found: re.Match[str]) -> Result:
     task, settings = _find(context, found["name"]), options(found["rest"])
     task.schedule = settings.get("SCHEDULE", task.schedule)
-    task.warehouse = settings.get("WAREHOUSE", task.warehouse)
+    if "WAREHOUSE" in settings:
+        task.warehouse = split(settings["WAREHOUSE"])[-1]
     context.define(lambda: None)
     return done()
 
