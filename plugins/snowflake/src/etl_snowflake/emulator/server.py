@@ -16,7 +16,8 @@ from etl_snowflake.emulator.account import Account
 from etl_snowflake.emulator.errors import ApiError
 from etl_snowflake.emulator.faults import Fault
 from etl_snowflake.emulator.lines import decompress
-from etl_snowflake.emulator.routes import control, sql, stage, streaming
+from etl_snowflake.emulator.routes import control, login, sql, stage, streaming
+from etl_snowflake.emulator.routes.answers import failed
 
 Reply = Awaitable[web.StreamResponse]
 Handle = Callable[[Account, web.Request, bytes], Reply]
@@ -26,7 +27,7 @@ _LARGEST = 1 << 30
 def application(account: Account) -> web.Application:
     """Put all routes together."""
     app = web.Application(client_max_size=_LARGEST, handler_args={"auto_decompress": False})
-    for module in (sql, streaming, stage, control):
+    for module in (login, sql, streaming, stage, control):
         for method, path, name, handle in module.ROUTES:
             app.router.add_route(method, path, _wrap(account, name, handle))
     app.router.add_route("*", "/{rest:.*}", _wrap(account, "unknown", _unknown))
@@ -69,7 +70,7 @@ async def _served(
         await asyncio.sleep(fault.delay)
     if fault.error:
         return web.json_response(
-            sql.failed(fault.error["code"], fault.error.get("state", "00000"), fault.error["message"])
+            failed(fault.error["code"], fault.error.get("state", "00000"), fault.error["message"])
         )
     if fault.status:
         return _refusal(fault)

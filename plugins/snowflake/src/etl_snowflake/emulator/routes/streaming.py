@@ -13,7 +13,7 @@ from aiohttp import web
 
 from etl_snowflake.emulator.account import Account
 from etl_snowflake.emulator.auth import Refused, User
-from etl_snowflake.emulator.channels import Key
+from etl_snowflake.emulator.channel import Key
 from etl_snowflake.emulator.errors import ApiError, SnowflakeError, unauthorized
 from etl_snowflake.emulator.lines import unseal
 from etl_snowflake.emulator.routes.stage import STREAMS
