@@ -51,7 +51,7 @@ class Key:
         return "SHA256:" + base64.b64encode(hashlib.sha256(der).digest()).decode()
 
     def token(self, account: str, user: str, role: str | None = None) -> str:
-        """Sign a JSON Web Token for a login, as Snowflake's SQL API documents it; the role as its clients ask."""
+        """Sign a login's JSON Web Token, as the SQL API documents it; the role as its clients ask for it."""
         name = f"{account.partition('.')[0].upper()}.{user.upper()}"
         now = int(time.time())
         claims = {"iss": f"{name}.{self.fingerprint}", "sub": name, "iat": now, "exp": now + _LIFETIME}
@@ -66,7 +66,7 @@ def _part(data: bytes) -> str:
 
 
 def load_key(config: SnowflakeConfig) -> Key:
-    """Read the key that the settings name, as it is now. Raises ConfigError that says which setting is wrong."""
+    """Read the key that the settings name, as it is now. Raises ConfigError, naming the setting."""
     setting, data = _material(config)
     secret = config.private_key_passphrase.reveal().encode() if config.private_key_passphrase else None
     try:

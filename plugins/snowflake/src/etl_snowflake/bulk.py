@@ -1,7 +1,7 @@
 """Bulk loads: exact Parquet, PUT to a stage of ours, COPY from those very files.
 
-A file's name is unique, so that a load that is tried again never meets the record of the one before, and COPY
-names its files: what else is in the stage is never loaded.
+A file's name is unique, so that a load that is tried again never meets the record of the one before, and
+COPY names its files: what else is in the stage is never loaded.
 """
 
 from __future__ import annotations
@@ -133,5 +133,3 @@ def _counted(rows: Sequence[Sequence[Any]], staged: Sequence[Staged]) -> int:
     if loaded != sent or len(rows) != len(staged):
         raise StateError("COPY loaded other rows than were sent", sent=sent, loaded=loaded)
     return loaded
-
-

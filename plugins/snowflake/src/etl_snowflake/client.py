@@ -118,7 +118,8 @@ class Session:
         try:
             self.execute("COMMIT")
         except RetryableError as error:
-            raise RetryableError("the answer to a COMMIT was lost", commit="unknown", **error.facts) from None
+            errno = error.facts.get("errno")
+            raise RetryableError("the answer to a COMMIT was lost", commit="unknown", errno=errno) from None
 
     def _roll_back(self) -> None:
         """A connection that cannot roll back is dropped: the service ends its transaction."""
@@ -129,7 +130,7 @@ class Session:
                 self._drop()
 
     def interrupt(self) -> None:
-        """Make the statement that runs fail, and all others until `close`; any thread. For `ctx.on_cancel`."""
+        """Make the statement that runs fail, and all others until `close`; any thread: for `on_cancel`."""
         self._interrupted.set()
         connection = self._connection
         if connection is not None:
@@ -196,7 +197,7 @@ def sdk_client(config: SnowflakeConfig, name: str, schema: str, table: str) -> A
     os.environ.setdefault("SS_LOG_LEVEL", "error")
     if config.authorities is not None:
         os.environ["SSL_CERT_FILE"] = str(config.authorities)
-    from snowflake.ingest.streaming import StreamingIngestClient
+    from snowflake.ingest.streaming import StreamingIngestClient  # type: ignore[import-untyped]
 
     properties = {
         "account": config.account,

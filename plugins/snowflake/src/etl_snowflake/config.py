@@ -57,8 +57,8 @@ class SnowflakeConfig:
     )
     streaming: Literal["sdk", "rest", "off"] = setting(
         "sdk",
-        help="How changes go in: by the vendor's streaming client, by its public REST protocol, or not at all "
-        "(all by COPY).",
+        help="How changes go in: sdk: by the vendor's streaming client; rest: by its public REST protocol; "
+        "off: all by COPY.",
     )
     bulk_bytes: Size = setting(
         Size(16 << 20),

@@ -1,10 +1,11 @@
 """Rows as NDJSON, columnwise, and cut into requests.
 
 Each column becomes JSON text by `jsontext`, and one kernel joins them into lines, whose data buffer is the
-request's body. That costs about what polars or duckdb need for the same rows, an eighth of dicts, needs neither
-of them, and leaves every rule to us: decimals as text, exact; BINARY columns as base64, as the vendor's client
-writes them; nulls written out; nested values with their own nulls. A FLOAT column's NaN or infinity has no
-place in NDJSON and is never made null: `unspeakable` finds it first, and such rows go in by COPY.
+request's body. That costs about what polars or duckdb need for the same rows, an eighth of dicts, needs
+neither of them, and leaves every rule to us: decimals as text, exact; BINARY columns as base64, as the
+vendor's client writes them; nulls written out; nested values with their own nulls. A FLOAT column's NaN or
+infinity has no place in NDJSON and is never made null: `unspeakable` finds it first, and such rows go in by
+COPY.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ def _value(column: pa.Array) -> tuple[str, pa.Array, str]:
 
 
 def base64(column: pa.Array) -> pa.Array:
-    """Return binary values as base64: padded to threes, encoded all at once, the padding then written as such."""
+    """Return binary values as base64: padded to threes, encoded all at once, then the padding as such."""
     column = column.cast(pa.binary())
     missing = _missing(column)
     padding = pa.array([b"", b"\0", b"\0\0"]).take(missing.fill_null(0))

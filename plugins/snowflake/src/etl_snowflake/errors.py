@@ -43,7 +43,11 @@ def translated(error: BaseException) -> EtlError:
 
 def _driver(error: Any) -> EtlError:
     number, state = abs(int(getattr(error, "errno", None) or 0)), str(getattr(error, "sqlstate", None) or "")
-    facts = {"errno": number or None, "sqlstate": state or None, "query": getattr(error, "sfqid", None)}
+    facts: dict[str, Any] = {
+        "errno": number or None,
+        "sqlstate": state or None,
+        "query": getattr(error, "sfqid", None),
+    }
     if "certificate" in str(error):
         return ConfigError(
             "the host's certificate is not trusted", "name its authority under authorities", **facts

@@ -1,10 +1,10 @@
 """Values as JSON text, by Arrow's own kernels: no Python object per value, and nothing but pyarrow.
 
 Every function takes an array and returns one of strings with a null where the value was null. Numbers are
-exact: integers and decimals digit by digit without an exponent, floats with the fewest digits that read back
-the same. JSON has no NaN and no infinities: inside lists, structs and maps they are the strings "NaN", "inf" and
-"-inf", which Snowflake casts to FLOAT. Binary values inside them are strings of hex digits, and moments are
-written in UTC.
+exact: integers and decimals digit by digit without an exponent, floats with the fewest digits that read
+back the same. JSON has no NaN and no infinities: inside lists, structs and maps they are the strings "NaN",
+"inf" and "-inf", which Snowflake casts to FLOAT. Binary values inside them are strings of hex digits, and
+moments are written in UTC.
 """
 
 from __future__ import annotations

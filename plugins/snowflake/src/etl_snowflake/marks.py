@@ -1,8 +1,8 @@
 """Marks that are outstanding: groups of streamed rows that the service has accepted and not yet committed.
 
 A group is durable when every channel's committed token has reached the group's. Rows are kept until then: a
-channel whose error count has grown refused some of them without saying which, and these are found by reading
-which seqs are in the table.
+channel whose error count has grown refused some of them without saying which, and these are found by
+reading which seqs are in the table.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = ["REJECTED", "Find", "Outstanding"]
 REJECTED = "snowflake_rejected"
 _PAUSE = 0.2
 
-#: Say which of the seqs (hex) in a range, ends included, are in the table that a stream's channel writes into,
-#: or have been merged out of it. Called on the thread that calls `poll` or `settle`.
+#: Say which of the seqs (hex) in a range, ends included, are in the table that a stream's channel writes
+#: into, or have been merged out of it. Called on the thread that calls `poll` or `settle`.
 Find = Callable[[Stream, str, str], Collection[str]]
 
 
@@ -112,7 +112,9 @@ class Outstanding:
         self._progress = time.monotonic()
         self.bytes = 0
 
-    def sent(self, stream: Stream, channel: Channel, rows: pa.Table, seqs: pa.Array | pa.ChunkedArray) -> None:
+    def sent(
+        self, stream: Stream, channel: Channel, rows: pa.Table, seqs: pa.Array | pa.ChunkedArray
+    ) -> None:
         """Rows were appended to a channel: as the loader handed them over, with their hex seqs."""
         self._keep(stream, channel, rows, seqs, doubtful=False)
 
@@ -124,7 +126,13 @@ class Outstanding:
             self._keep(stream, channel, rows, seqs, doubtful=True)
 
     def _keep(
-        self, stream: Stream, channel: Channel, rows: pa.Table, seqs: pa.Array | pa.ChunkedArray, *, doubtful: bool
+        self,
+        stream: Stream,
+        channel: Channel,
+        rows: pa.Table,
+        seqs: pa.Array | pa.ChunkedArray,
+        *,
+        doubtful: bool,
     ) -> None:
         if not rows.num_rows:
             return

@@ -1,8 +1,8 @@
 """Rows as a Parquet file that COPY reads back exactly.
 
-Nested values and JSON are text, which the COPY parses: so a value is the same whichever way it came in. Moments
-are microseconds, or text where they are nanoseconds; times of day are text; unsigned 64-bit integers are
-decimals: Parquet has types for these that Snowflake does not read.
+Nested values and JSON are text, which the COPY parses: so a value is the same whichever way it came in.
+Moments are microseconds, or text where they are nanoseconds; times of day are text; unsigned 64-bit
+integers are decimals: Parquet has types for these that Snowflake does not read.
 """
 
 from __future__ import annotations
@@ -86,4 +86,3 @@ _CHANGES: list[tuple[Callable[[pa.DataType], bool], Callable[[pa.ChunkedArray], 
     (pa.types.is_integer, lambda column: column.cast(pa.int64())),
     (lambda kind: True, _unchanged),
 ]
-

@@ -1,8 +1,9 @@
 """The writer that speaks the public REST protocol of Snowpipe Streaming, high-performance architecture.
 
-The protocol is Snowflake's "Snowpipe Streaming REST API endpoints": a key-pair token asks for the host of the
-data routes and is exchanged for a token of that host; opening a channel gives a continuation token, which each
-append has to show and replaces. So an append whose answer was lost can be repeated: it cannot be taken twice.
+The protocol is Snowflake's "Snowpipe Streaming REST API endpoints": a key-pair token asks for the host of
+the data routes and is exchanged for a token of that host; opening a channel gives a continuation token,
+which each append has to show and replaces. So an append whose answer was lost can be repeated: it cannot be
+taken twice.
 """
 
 from __future__ import annotations

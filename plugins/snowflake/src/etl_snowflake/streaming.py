@@ -1,17 +1,18 @@
 """Channels of Snowpipe Streaming: rows go in with the seq of the last one as their offset token.
 
 A token is the 40 hex digits of an `_etl_seq`, so that tokens compare as text. A channel belongs to one
-pipeline, one table and one generation; opening it takes it from whoever had it before, whose appends then fail
-with StateError.
+pipeline, one table and one generation; opening it takes it from whoever had it before, whose appends then
+fail with StateError.
 
-Two writers stand behind one small interface, and `streaming:` chooses. Both are handed lines that are encoded
-already. The vendor's client (`sdk`, the default) documents rows as dicts, which would mean a Python object for
-every value; what it does with them is to write them as JSON lines with msgspec, and msgspec writes a `Raw` as
-it is. So each row is handed over as one `Raw`, through the public method: that keeps the client's throughput
-(files through the stage, memory limits, retries) at a tenth of the CPU. `rest` speaks the documented public
-protocol itself, for machines on which the client does not run or may not write its files: requests of at most
-3.8 MB, no process-wide log or trust settings, but 1 MB/s per channel where the client has 12. Calling the
-client's private `_channel.append_rows` would save little more, and break with any release.
+Two writers stand behind one small interface, and `streaming:` chooses. Both are handed lines that are
+encoded already. The vendor's client (`sdk`, the default) documents rows as dicts, which would mean a Python
+object for every value; what it does with them is to write them as JSON lines with msgspec, and msgspec
+writes a `Raw` as it is. So each row is handed over as one `Raw`, through the public method: that keeps the
+client's throughput (files through the stage, memory limits, retries) at a tenth of the CPU. `rest` speaks
+the documented public protocol itself, for machines on which the client does not run or may not write its
+files: requests of at most 3.8 MB, no process-wide log or trust settings, but 1 MB/s per channel where the
+client has 12. Calling the client's private `_channel.append_rows` would save little more, and break with
+any release.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class StreamWriter(Protocol):
     """One channel, as a client of the service serves it. Used by one thread, but for `state`."""
 
     def open(self) -> ChannelState:
-        """Take the channel from whoever has it. Raises RetryableError while what it sent is being committed."""
+        """Take the channel from whoever has it. RetryableError while what it sent is being committed."""
 
     def append(self, lines: Lines) -> None:
         """Hand over rows with the token of the last. Accepted is not committed.
@@ -84,7 +85,7 @@ class StreamWriter(Protocol):
 
 def channel_name(pipeline: str, table: str, generation: int) -> str:
     """Return a channel's name: unique per pipeline, table and generation, in plain characters."""
-    digest = hashlib.sha256("\0".join((pipeline, table)).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(f"{pipeline}\0{table}".encode()).hexdigest()[:12]
     plain = re.sub(r"[^A-Za-z0-9_]", "_", pipeline)[:_LONGEST]
     return f"{plain}-{digest}-g{generation}"
 
@@ -111,7 +112,7 @@ class Channel:
     """The token of the last row that was handed over."""
 
     def __init__(self, writer: StreamWriter, name: str, *, wait: Wait, patience: float) -> None:
-        """Open the channel; waits up to `patience` seconds while its last owner's rows are being committed."""
+        """Open the channel; waits up to `patience` seconds while earlier rows of it are being committed."""
         self.name = name
         self._writer = writer
         self._wait = wait
