@@ -90,3 +90,43 @@ def test_tasks_need_their_privileges(
     with pytest.raises(ProgrammingError) as caught:
         query(statement)
     assert caught.value.errno == 3001
+
+
+_BLOCK = """
+BEGIN
+  BEGIN TRANSACTION;
+  INSERT INTO t (s, n) SELECT 'a;b', 1;
+  {second};
+  COMMIT;
+EXCEPTION
+  WHEN OTHER THEN
+    ROLLBACK;
+    RAISE;
+END
+"""
+
+
+@pytest.mark.usefixtures("task")
+@pytest.mark.parametrize(
+    ("second", "state", "rows"),
+    [
+        ("UPDATE t SET n = 2", "SUCCEEDED", [("a;b", None, 2)]),
+        ("UPDATE nowhere SET n = 2", "FAILED", []),
+    ],
+)
+def test_a_block_is_done_or_undone(
+    query: Query, emulator: Emulator, schema: str, second: str, state: str, rows: list[Any]
+) -> None:
+    query(f"CREATE TASK block AS {_BLOCK.format(second=second)}")
+    query("EXECUTE TASK block")
+    name = f"{emulator.database}.{schema}.BLOCK"
+    assert wait_until(lambda: name in [each["task"] for each in emulator.control("tasks")])
+    assert next(each for each in emulator.control("tasks") if each["task"] == name)["state"] == state
+    assert query("SELECT * FROM t") == rows
+
+
+def test_a_block_without_a_handler_fails_as_its_statement(query: Query) -> None:
+    with pytest.raises(ProgrammingError) as caught:
+        query("BEGIN SELECT * FROM nowhere; END")
+    assert caught.value.errno == 2003
+    assert query("BEGIN SELECT 1; END") == [("anonymous block",)]

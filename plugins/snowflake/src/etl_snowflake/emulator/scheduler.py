@@ -77,7 +77,7 @@ class Scheduler:
     def _run(self, task: Task) -> None:
         session = self._account.new_session(self._account.owner, task.owner)
         session.database, session.schema = task.database, task.schema
-        session.warehouse = task.warehouse or session.warehouse
+        session.warehouse = task.warehouse or self._account.names.warehouse  # none: serverless
         run: dict[str, object] = {"task": f"{task.database}.{task.schema}.{task.name}", "at": time.time()}
         try:
             result = engine.run(self._account, session, task.body, by=f"task {task.name}")
