@@ -110,6 +110,33 @@ def test_rows_join_a_history(session: Session, names: Names, made: Make) -> None
     assert _rows(session, names, kept) == [(1, "new"), (1, "new"), (1, "old")]
 
 
+def test_a_snapshot_that_comes_again_is_in_a_history_once(session: Session, names: Names, made: Make) -> None:
+    kept = made(reserved_schema(_COLUMNS, ["id"]))
+    _told(session, names, kept, names.table(kept.schema, kept.table), (1, 1))
+
+    def run(kept: Kept, *, ended: bool = True) -> Kept:
+        kept = _begin(session, names, kept, 5)
+        _told(session, names, kept, names.ours(kept.staging or ""), (6, 2), (7, 3))
+        return _end(session, names, kept, Mode.APPEND, 8) if ended else kept
+
+    kept = run(kept, ended=False)
+    assert kept.merged is None, "an unfinished run is taken for one that has ended"
+    kept = run(kept)
+    _told(session, names, kept, names.table(kept.schema, kept.table), (9, 4))
+    kept = run(kept, ended=False)
+    kept = run(kept)
+    assert [row[0] for row in _rows(session, names, kept)] == [1, 2, 3]
+    assert _begin(session, names, kept, 20).merged is None
+    assert [row[0] for row in _rows(session, names, kept)] == [1, 2, 3]
+
+
+def _told(session: Session, names: Names, kept: Kept, table: str, *rows: tuple[int, int]) -> None:
+    for number, key in rows:
+        session.execute(
+            f"INSERT INTO {table} (ID, \"_ETL_SEQ\") SELECT ?, TO_BINARY(?, 'HEX')", [key, _seq(number).hex()]
+        )
+
+
 def test_a_run_that_begins_again_discards_the_other(session: Session, names: Names, made: Make) -> None:
     kept = made(pa.schema([]))
     _stage(session, names, kept := _begin(session, names, kept, 1), (1, "first"))

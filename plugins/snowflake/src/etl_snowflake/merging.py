@@ -16,7 +16,7 @@ from etl_core import DELETED, OLD_KEY, OP, SEQ, UNCHANGED, Rejected
 from etl_snowflake import control
 from etl_snowflake.client import Session
 from etl_snowflake.control import Kept, Window
-from etl_snowflake.names import Names, quote
+from etl_snowflake.names import Names, literal
 from etl_snowflake.reading import read_rows
 from etl_snowflake.types import from_json, is_semi, named, sql_type
 
@@ -167,7 +167,9 @@ class Merge:
     def _old_keys(self) -> dict[str, str]:
         """Return the SQL of the values of an old key."""
         return {
-            name: from_json(f"{self._reserved(OLD_KEY)}:{quote(name)}", self.kept.columns.field(name).type)
+            name: from_json(
+                f"GET({self._reserved(OLD_KEY)}, {literal(name)})", self.kept.columns.field(name).type
+            )
             for name in self.kept.key
         }
 

@@ -17,7 +17,7 @@ from etl_snowflake.control import Kept
 from etl_snowflake.names import Names, staging_name
 from etl_snowflake.target import ORDER, staging_columns
 
-__all__ = ["appear", "begin", "below", "count", "end", "truncate"]
+__all__ = ["appear", "begin", "below", "come_again", "count", "end", "staging", "truncate"]
 
 
 def below(seq: bytes) -> str:
@@ -39,7 +39,7 @@ def begin(session: Session, names: Names, pipeline: str, fence: str, kept: Kept,
         staging=staging,
         generation=kept.generation + 1,
         mark=mark,
-        merged=mark,
+        merged=mark if OP not in kept.control or _ended_before(kept, mark) else None,
         ready=mark,
         windows=(),
     )
@@ -50,6 +50,13 @@ def begin(session: Session, names: Names, pipeline: str, fence: str, kept: Kept,
     for name in left_over:
         session.execute(sql.drop_table(names.ours(name)))
     return begun
+
+
+def _ended_before(kept: Kept, mark: str | None) -> bool:
+    """Whether this very snapshot has ended before: all that came from it on, in a history, comes again."""
+    if kept.staging is not None:
+        return kept.merged is not None
+    return mark is not None and (kept.mark or "") > mark
 
 
 def _left_over(session: Session, names: Names, kept: Kept) -> list[str]:
@@ -90,15 +97,15 @@ def end(
     with session.transaction():
         control.require(session, names, pipeline, fence)
         if mode is Mode.APPEND and OP in kept.control and kept.merged:
-            session.execute(*_come_again(names, kept, kept.merged))
+            session.execute(*come_again(names, kept, kept.merged))
         session.execute(appear(names, kept, mode))
         control.progress(session, names, pipeline, ended)
     session.execute(sql.drop_table(staged))
     return ended
 
 
-def _come_again(names: Names, kept: Kept, begun: str) -> control.Statement:
-    """Remove from a history what an earlier end of the same snapshot added, and what came after: all comes again."""
+def come_again(names: Names, kept: Kept, begun: str) -> control.Statement:
+    """Remove from a history what an earlier end of this snapshot added, and what came after it."""
     seq = names.column(SEQ)
     return f"DELETE FROM {kept.target(names)} WHERE {seq} > TO_BINARY(?, 'HEX')", (begun,)
 

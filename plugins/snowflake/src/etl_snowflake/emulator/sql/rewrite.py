@@ -104,7 +104,8 @@ def _parse_json(context: Context, node: exp.ParseJSON) -> exp.Expr:
 def _get(context: Context, node: Any) -> exp.Expr:
     key = node.expressions[0] if isinstance(node, exp.Bracket) else node.expression
     if isinstance(key, exp.Literal):
-        path = f'$."{key.name}"' if key.is_string else f"$[{key.name}]"
+        pointer = "/" + key.name.replace("~", "~0").replace("/", "~1")
+        path = pointer if key.is_string else f"$[{key.name}]"
         return call("json_extract", node.this, exp.Literal.string(path))
     return call("SF_GET", node.this, key)
 
