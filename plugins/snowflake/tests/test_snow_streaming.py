@@ -38,6 +38,10 @@ def rows(*numbers: int, text: str = "x") -> tuple[pa.Table, pa.Array]:
     return table, pa.array([seq(number) for number in numbers])
 
 
+#: The vendor's client takes seconds where the other takes none: these are for where there is time.
+BOTH = pytest.mark.parametrize("mode", ["rest", pytest.param("sdk", marks=pytest.mark.slow)])
+
+
 @pytest.fixture(params=["sdk", "rest"])
 def mode(request: pytest.FixtureRequest) -> Mode:
     found: Mode = request.param
@@ -80,6 +84,7 @@ def test_rows_arrive_with_the_token_of_the_last(open_channel: Open, session: Ses
     assert found == [(1, "x"), (2, "x"), (3, "it's \\ \u2603")]
 
 
+@BOTH
 def test_much_is_cut_into_requests(
     open_channel: Open, session: Session, table: str, emulator: Emulator, mode: Mode
 ) -> None:
@@ -123,6 +128,7 @@ def test_the_last_to_open_a_channel_has_it(open_channel: Open, session: Session,
     assert session.execute(f"SELECT ID FROM {table}") == [(7,)]
 
 
+@BOTH
 def test_a_spoiled_continuation_is_a_reason_to_open_again(open_channel: Open, emulator: Emulator) -> None:
     channel = open_channel("spoiled")
     emulator.control("channels", {"channel": "spoiled", "how": "stale"})
@@ -154,6 +160,7 @@ def test_an_append_goes_through_what_passes(
     assert session.execute(f"SELECT COUNT(*) FROM {table}") == [(2,)]
 
 
+@BOTH
 def test_an_append_whose_answer_is_lost_is_taken_once(
     open_channel: Open, session: Session, table: str, emulator: Emulator
 ) -> None:
@@ -169,6 +176,7 @@ def test_an_append_whose_answer_is_lost_is_taken_once(
     assert session.execute(f"SELECT COUNT(*) FROM {table}")[0][0] in {0, 2}
 
 
+@BOTH
 def test_an_expired_token_is_exchanged(
     open_channel: Open, session: Session, table: str, emulator: Emulator
 ) -> None:
@@ -182,6 +190,7 @@ def test_an_expired_token_is_exchanged(
     assert emulator.counts()["tokens"] >= 2
 
 
+@BOTH
 def test_commits_that_are_late(open_channel: Open, session: Session, table: str, emulator: Emulator) -> None:
     emulator.switch(commits=False)
     channel = open_channel()
@@ -192,6 +201,7 @@ def test_commits_that_are_late(open_channel: Open, session: Session, table: str,
     assert settled(channel)
 
 
+@BOTH
 def test_opening_waits_while_rows_are_being_committed(open_channel: Open, emulator: Emulator) -> None:
     emulator.switch(commits=False, on_reopen="refuse")
     first = open_channel()
@@ -234,6 +244,7 @@ def test_no_table(open_channel: Open) -> None:
         open_channel(to="NOWHERE")
 
 
+@BOTH
 def test_a_name_that_is_not_plain(open_channel: Open, session: Session, schema: str) -> None:
     session.execute(f'CREATE TABLE "{schema}"."Größe/1" (ID INT, S VARCHAR)')
     channel = open_channel(to="Größe/1")
@@ -242,6 +253,7 @@ def test_a_name_that_is_not_plain(open_channel: Open, session: Session, schema: 
     assert session.execute(f'SELECT COUNT(*) FROM "{schema}"."Größe/1"') == [(1,)]
 
 
+@BOTH
 def test_values_that_cannot_be_streamed(open_channel: Open) -> None:
     channel = open_channel()
     with pytest.raises(SchemaError, match="NaN"):
