@@ -167,6 +167,12 @@ def test_nanoseconds_and_zones() -> None:
     }
 
 
+def test_json_with_line_breaks_stays_on_one_line() -> None:
+    text = pa.array(['{\n  "a": "x\\n",\r\n "b": []}', None])
+    table = pa.table({"J": pa.ExtensionArray.from_storage(pa.json_(), text)})
+    assert [json.loads(line)["J"] for line in ndjson(table).splitlines()] == [{"a": "x\n", "b": []}, None]
+
+
 def test_other_types() -> None:
     uuid = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([bytes(range(16))], pa.binary(16)))
     table = pa.table(

@@ -315,6 +315,22 @@ def test_a_full_client_is_waited_for(open_channel: Open, monkeypatch: pytest.Mon
         channel.append(*rows(2))
 
 
+@pytest.mark.parametrize("mode", ["sdk"])
+def test_a_client_that_is_not_let_in_any_more_is_made_anew(
+    open_channel: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = open_channel()
+    inner: Any = channel._writer
+
+    def refused() -> None:
+        raise RuntimeError('{"error_code": "SfApiAuthError", "message": "HTTP 401, error_code=390144,"}')
+
+    monkeypatch.setattr(inner._channel, "get_channel_status", rethrowing(refused))
+    with pytest.raises(RetryableError, match="log in again") as caught:
+        channel.state()
+    assert caught.value.facts == {"code": "390144"}
+
+
 def rethrowing(call: Callable[..., None]) -> Callable[..., None]:
     from snowflake.ingest.streaming._utils import _rethrow_ffi_errors  # type: ignore[import-untyped]
 

@@ -140,7 +140,7 @@ def base64(column: pa.Array) -> pa.Array:
     missing = _missing(column)
     padding = pa.array([b"", b"\0", b"\0\0"]).take(missing.fill_null(0))
     starts, data = compact(pc.binary_join_element_wise(column.fill_null(b""), padding, b""))
-    quarters = pc.multiply(pc.divide(starts, _int(3)), _int(4))
+    quarters = pc.multiply_checked(pc.divide(starts, _int(3)), _int(4))
     text = rebuilt(column, quarters, binascii.b2a_base64(data, newline=False))
     for count in (1, 2):
         padded = pc.binary_join_element_wise(pc.utf8_slice_codeunits(text, 0, -count), "=" * count, "")

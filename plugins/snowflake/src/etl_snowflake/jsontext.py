@@ -86,7 +86,7 @@ def hexed(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     if isinstance(column, pa.ChunkedArray):
         return pa.chunked_array([hexed(chunk) for chunk in column.chunks], pa.string())
     starts, data = compact(column)
-    return rebuilt(column, pc.multiply(starts, pa.scalar(2, pa.int32())), data.hex().encode())
+    return rebuilt(column, pc.multiply_checked(starts, pa.scalar(2, pa.int32())), data.hex().encode())
 
 
 def compact(column: pa.Array) -> tuple[pa.Array, memoryview]:
@@ -167,7 +167,7 @@ def _maps(column: pa.Array) -> pa.Array:
 
 def _joined(column: pa.Array, lengths: pa.Array, opening: str, texts: pa.Array, closing: str) -> pa.Array:
     """Join so many of the texts for each value."""
-    ends = pc.cumulative_sum(lengths.fill_null(0).cast(pa.int32()))
+    ends = pc.cumulative_sum_checked(lengths.fill_null(0).cast(pa.int32()))
     offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
     return _masked(
         column, _join(opening, pc.binary_join(pa.ListArray.from_arrays(offsets, texts), ","), closing)
@@ -192,7 +192,7 @@ def _string(text: str) -> str:
 def _extensions(column: pa.Array) -> pa.Array:
     match column.type.extension_name:
         case "arrow.json":
-            return plain(column.storage)
+            return _on_one_line(plain(column.storage))
         case "arrow.uuid":
             return quoted(column)
     return json_text(column.storage)
@@ -201,6 +201,13 @@ def _extensions(column: pa.Array) -> pa.Array:
 def is_string(kind: pa.DataType) -> bool:
     """Whether values are JSON strings."""
     return not any(test(kind) for test, _ in _WRITERS)
+
+
+def _on_one_line(texts: pa.Array) -> pa.Array:
+    """Put JSON text on one line: a line break can only be between its values."""
+    for code in _specials(texts) & {0x0A, 0x0D}:
+        texts = pc.replace_substring(texts, chr(code), " ")
+    return texts
 
 
 def _extended(column: pa.Array) -> pa.Array:

@@ -32,6 +32,7 @@ __all__ = ["RestWriter"]
 _MOST = 3_800_000
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _LONGEST_PAUSE = 10.0
+_LONGEST_REQUEST = 60.0
 _NDJSON = {"Content-Type": "application/x-ndjson", "Content-Encoding": "zstd"}
 
 
@@ -54,7 +55,8 @@ class RestWriter:
         """Take the channel from whoever has it."""
         if self._http is None:
             trusted = ssl.create_default_context(cafile=self._config.authorities)
-            self._http = httpx.Client(verify=trusted, timeout=self._config.network_timeout)
+            timeout = min(_LONGEST_REQUEST, self._config.network_timeout)
+            self._http = httpx.Client(verify=trusted, timeout=timeout)
         answer = self._ask("PUT", self._channel(), json={"fail_on_uncommitted_rows": True})
         self._continuation = answer["next_continuation_token"]
         return _state(answer["channel_status"])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from etl_core import RetryableError
+from etl_core import AuthError, RetryableError
 from etl_snowflake.client import raw_rows, sdk_client, sdk_errors
 from etl_snowflake.config import SnowflakeConfig
 from etl_snowflake.encoding import Lines
@@ -49,7 +51,7 @@ class SdkWriter:
 
     def _took(self, part: Lines) -> bool:
         try:
-            with sdk_errors():
+            with _open_errors():
                 self._channel.append_rows(raw_rows(part.body), part.first, part.last)
         except RetryableError as error:
             if error.facts.get("kind") in _FULL:
@@ -62,7 +64,7 @@ class SdkWriter:
         channel = self._channel
         if channel is None:
             raise RetryableError("the channel is closed", channel=self._name)
-        with sdk_errors():
+        with _open_errors():
             return _state(channel.get_channel_status())
 
     def close(self) -> None:
@@ -71,6 +73,18 @@ class SdkWriter:
         for each in (channel, client):
             if each is not None:
                 _close(each)
+
+
+@contextmanager
+def _open_errors() -> Iterator[None]:
+    """A client that was let in and is so no longer may have a key that was replaced: one made anew reads it."""
+    try:
+        with sdk_errors():
+            yield
+    except AuthError as error:
+        raise RetryableError(
+            "the streaming client has to log in again", code=error.facts.get("code")
+        ) from None
 
 
 def _close(each: Any) -> None:
