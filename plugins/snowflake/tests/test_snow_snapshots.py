@@ -114,20 +114,23 @@ def test_a_snapshot_that_comes_again_is_in_a_history_once(session: Session, name
     kept = made(reserved_schema(_COLUMNS, ["id"]))
     _told(session, names, kept, names.table(kept.schema, kept.table), (1, 1))
 
-    def run(kept: Kept, *, ended: bool = True) -> Kept:
-        kept = _begin(session, names, kept, 5)
-        _told(session, names, kept, names.ours(kept.staging or ""), (6, 2), (7, 3))
-        return _end(session, names, kept, Mode.APPEND, 8) if ended else kept
+    def run(kept: Kept, seq: int, *keys: int, ended: bool = True) -> Kept:
+        kept = _begin(session, names, kept, seq)
+        staged = [(seq + place, key) for place, key in enumerate(keys, 1)]
+        _told(session, names, kept, names.ours(kept.staging or ""), *staged)
+        return _end(session, names, kept, Mode.APPEND, seq + 5) if ended else kept
 
-    kept = run(kept, ended=False)
-    assert kept.merged is None, "an unfinished run is taken for one that has ended"
-    kept = run(kept)
-    _told(session, names, kept, names.table(kept.schema, kept.table), (9, 4))
-    kept = run(kept, ended=False)
-    kept = run(kept)
-    assert [row[0] for row in _rows(session, names, kept)] == [1, 2, 3]
-    assert _begin(session, names, kept, 20).merged is None
-    assert [row[0] for row in _rows(session, names, kept)] == [1, 2, 3]
+    def keys(kept: Kept) -> list[int]:
+        return [row[0] for row in _rows(session, names, kept)]
+
+    kept = run(run(kept, 5, 2, 3, ended=False), 5, 2, 3)
+    _told(session, names, kept, names.table(kept.schema, kept.table), (11, 4))
+    kept = run(run(kept, 5, 2, 3, ended=False), 5, 2, 3)
+    assert keys(kept) == [1, 2, 3]
+    kept = run(kept, 20, 5)
+    assert keys(kept) == [1, 5], "what was never saved is there beside what was taken anew"
+    kept = snapshots.confirm(session, names, "p", "fence", kept)
+    assert keys(run(kept, 30, 6)) == [1, 5, 6]
 
 
 def _told(session: Session, names: Names, kept: Kept, table: str, *rows: tuple[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""What `check` verifies: everything at once, each problem with the statement that mends it. Changes nothing."""
+"""What `check` verifies: everything at once, each problem with what mends it. Changes nothing."""
 
 from __future__ import annotations
 

@@ -61,8 +61,8 @@ class Snowflake(DestinationConformance):
         }
 
     def read_back(self, stream: Stream) -> pa.Table | None:
-        """Read past all clients; what is kept with the stream says which JSON is a list, a struct or a map."""
-        names = self._names()
+        """Read past all clients; what is kept with a stream says which JSON is a list, a struct or a map."""
+        names = self._ours()
         schema, table = names.place(stream)
         try:
             rows = emulator().rows(names.table(schema, table))
@@ -72,7 +72,7 @@ class Snowflake(DestinationConformance):
         columns = [typed(rows.column(name), known.get(name, pa.null())) for name in rows.column_names]
         return pa.table(columns, names=rows.column_names)
 
-    def _names(self) -> Names:
+    def _ours(self) -> Names:
         settings = self.settings
         return Names(settings["database"], settings["landing_schema"], settings.get("identifiers", "upper"))
 

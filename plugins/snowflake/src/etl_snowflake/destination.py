@@ -46,10 +46,10 @@ _GRACE = 5.0
 
 
 class SnowflakeDestination(Destination):
-    """Exactly once in every mode, by a mark per stream: rows at or below it are skipped, whatever their cuts.
+    """Exactly once in every mode, by a mark per stream: rows up to it are skipped, whatever their cuts.
 
-    Rows without `_etl_seq` are at-least-once. `mark` and `durable` never wait: a thread of the run lands rows,
-    asks what is committed, and merges every `merge_interval`. A snapshot that is begun again replaces, in a
+    Rows without `_etl_seq` are at-least-once. `mark` and `durable` never wait: a thread of the run lands
+    rows, asks what is committed, and merges every `merge_interval`. A snapshot that is begun again replaces, in a
     history too, what came of its first run and after it: all of that comes again.
     """
 
@@ -65,7 +65,7 @@ class SnowflakeDestination(Destination):
         return Delivery.EXACTLY_ONCE
 
     def check(self, ctx: Context) -> None:
-        """Verify login, role, warehouse, database and privileges, each with what mends it. Changes nothing."""
+        """Verify login, role, warehouse, database and privileges, and say what mends them. Changes nothing."""
         check(self._config, self._names)
 
     def open(self, ctx: Context, fence: str) -> None:
@@ -104,13 +104,14 @@ class SnowflakeDestination(Destination):
         self._opened()
         lane = self._lanes.of(write.stream, write.mode, write.rows, lambda: _absent(write.stream))
         if write.step is Step.BEGIN:
-            return self._begin(lane, write)
+            self._begin(lane, write)
+            return None
         if write.step is None:
             lane.catch_up(self._landing.given_up.wait, self._config.commit_timeout)
         if write.seq is not None:
             lane.came(write.seq.hex())
         if write.rows is not None:
-            return self._rows(lane, write, write.rows)
+            return self._rows(lane, write, shaping.decoded(write.rows))
         if lane.is_new(write.seq):
             self._end(lane, write) if write.step is Step.END else self._truncate(lane, write)
         return None
@@ -174,7 +175,7 @@ class SnowflakeDestination(Destination):
     def _begin(self, lane: Lane, write: Write) -> None:
         """Discard what is unfinished; the mark and the table's schema go back to before the snapshot."""
         account = self._opened()
-        self._landing.drain()
+        self._landing.settle(lane)  # what was there before is seen until the end
         with account.lock:
             kept = lane.kept
             if write.seq and kept.seq and kept.seq > write.seq.hex():
@@ -191,6 +192,7 @@ class SnowflakeDestination(Destination):
         self._landing.drain()
         with account.lock:
             lane.restart(snapshots.end(*account.identity, lane.kept, write.mode, write.seq))
+            lane.unsaved = lane.ended = lane.history
 
     def _truncate(self, lane: Lane, write: Write) -> None:
         account = self._opened()
@@ -225,6 +227,8 @@ class SnowflakeDestination(Destination):
             shaped = shaping.staged(self._names, lane.kept, rows, start, numbered=numbered)
             self._landing.load(Load(lane, table, shaped, mark))
             return
+        if lane.unsaved and not lane.ended:
+            self._landing.confirm(lane)
         seqs = shaping.seqs_of(rows)
         if lane.history:
             partial, shaped = None, shaping.whole(self._names, rows)
@@ -244,7 +248,7 @@ class SnowflakeDestination(Destination):
         """Have rows that were streamed before this life looked for, if any was ever refused."""
         if lane.channel is None or not lane.channel.opened.errors or lane.mark is None:
             return
-        rows, seqs = shaping.above(rows, seqs, lane.kept.merged or "")
+        rows, seqs = shaping.above(rows, seqs, "" if lane.history else lane.kept.merged or "")
         again, numbers = shaping.below(rows, seqs, lane.channel.opened.committed or "")
         self._landing.outstanding.replayed(lane.stream, lane.channel, again, numbers)
 

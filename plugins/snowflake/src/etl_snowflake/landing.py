@@ -1,7 +1,7 @@
 """Rows on their way: what is gathered for COPY, what is streamed, and the marks that wait for both.
 
-A thread of the run does what takes long (COPY, asking what is committed, merging), so that `mark` and `durable`
-never wait. Loads of a stream land in the order in which they came; while one waits, nothing of that stream is
+A thread of the run does what takes long (COPY, asking what is committed, merging): `mark` and `durable` never
+wait. Loads of a stream land in the order in which they came; while one waits, nothing of that stream is
 streamed, and before a COPY commits its mark, all that was streamed before it is committed.
 """
 
@@ -19,7 +19,7 @@ import pyarrow as pa
 from attrs import frozen
 
 from etl_core import Position, Rejected, RetryableError, Stream
-from etl_snowflake import control, merging
+from etl_snowflake import control, merging, snapshots
 from etl_snowflake.account import Account
 from etl_snowflake.lanes import Lane, Lanes
 from etl_snowflake.marks import Outstanding
@@ -34,7 +34,7 @@ _ROOM = 4
 
 @frozen(eq=False)
 class Load:
-    """Rows for a COPY into a table; `mark` is the seq (hex) they reach. `window`: whether they are partial."""
+    """Rows for a COPY into a table; they reach `mark` (hex). `window`: whether they are partial."""
 
     lane: Lane
     table: str
@@ -47,6 +47,8 @@ class Load:
 class _Mark:
     position: Position
     seen: dict[Stream, str]
+    ends: Sequence[Lane]
+    """Histories whose snapshot ended before it."""
 
 
 class Landing:
@@ -72,6 +74,10 @@ class Landing:
         self._durable: Position | None = None
         self._told: Position | None = None
         self._ready: dict[Stream, str] = {}
+        #: Ends that are durable, told, and known to be saved: the engine goes on after it has saved.
+        self._ended: list[Lane] = []
+        self._saving: list[Lane] = []
+        self._saved: list[Lane] = []
         self._complete = False
         self._rejected: list[Rejected] = []
         self._failure: BaseException | None = None
@@ -105,10 +111,11 @@ class Landing:
     def mark(self, position: Position) -> None:
         """End a group; never blocks."""
         seen = {lane.stream: lane.seen for lane in self._lanes if lane.seen} if position.complete else {}
-        mark = _Mark(position, seen)
+        mark = _Mark(position, seen, [lane for lane in self._lanes if lane.unsaved and lane.ended])
         self._start()
         self.outstanding.mark(position)
         with self._changed:
+            self._go_on()
             self._jobs.append(mark)
             self._marks.append(mark)
             self._changed.notify_all()
@@ -117,10 +124,22 @@ class Landing:
         """Return the last mark that became durable since the last call; never blocks."""
         with self._changed:
             self._raise()
+            self._go_on()
             if self._durable is None or self._durable is self._told:
                 return None
             self._told = self._durable
+            self._saving, self._ended = self._ended, []
             return self._durable, self._taken()
+
+    def confirm(self, lane: Lane) -> None:
+        """A stream's end of a snapshot was saved: the source has gone on behind it."""
+        with self._changed:
+            self._saved.append(lane)
+
+    def _go_on(self) -> None:
+        """What was told is saved, or this would not be called."""
+        self._saved += self._saving
+        self._saving = []
 
     def drain(self) -> None:
         """Wait until everything has landed and is committed. Raises what went wrong meanwhile."""
@@ -146,6 +165,7 @@ class Landing:
                 self._merge_all({lane.stream: lane.seen for lane in self._lanes if lane.seen})
         with self._changed:
             self._durable = self._told = position
+            self._saving, self._ended = self._ended, []
             return self._taken()
 
     def settle(self, lane: Lane) -> None:
@@ -222,6 +242,7 @@ class Landing:
     def _step(self, jobs: Sequence[Load | _Mark]) -> None:
         for loads in _together([job for job in jobs if isinstance(job, Load)]):
             self._land(loads)
+        self._confirm()
         marks = [job for job in jobs if isinstance(job, _Mark)]
         if self.outstanding.waiting:
             self.outstanding.poll()
@@ -237,6 +258,15 @@ class Landing:
                 self._merge_ready()
             self._next_merge = time.monotonic() + self._account.config.merge_interval
 
+    def _confirm(self) -> None:
+        with self._changed:
+            saved, self._saved = self._saved, []
+        for lane in saved:
+            with self._account.lock:
+                if lane.unsaved and lane.kept.staging is None:
+                    lane.kept = snapshots.confirm(*self._account.identity, lane.kept)
+                    lane.unsaved = False
+
     def _advance(self) -> None:
         """Note how far everything is durable, and what may be merged therefore."""
         while self._marks and self._landed and self._streamed:
@@ -246,6 +276,7 @@ class Landing:
             self._marks.popleft()
             self._durable = mark.position
             self._ready.update(mark.seen)
+            self._ended += mark.ends
             self._complete |= mark.position.complete
 
     def _land(self, loads: Sequence[Load]) -> None:
@@ -325,7 +356,9 @@ class Landing:
         """Return how far a life before this one had landed a stream that nothing has come of since."""
         lane.left_over = False
         account = self._account
-        if lane.history or not account.session.execute(*control.table_there(account.names, lane.kept.landing)):
+        if lane.history or not account.session.execute(
+            *control.table_there(account.names, lane.kept.landing)
+        ):
             return None
         seq = account.names.column("_etl_seq")
         found = account.session.execute(f"SELECT MAX({seq}) FROM {lane.landing}")[0][0]
@@ -356,7 +389,11 @@ class Landing:
         low, high = "?", "?"
         text = column
         if lane.history:
-            text, low, high = f"LOWER(TO_VARCHAR({column}, 'HEX'))", "TO_BINARY(?, 'HEX')", "TO_BINARY(?, 'HEX')"
+            text, low, high = (
+                f"LOWER(TO_VARCHAR({column}, 'HEX'))",
+                "TO_BINARY(?, 'HEX')",
+                "TO_BINARY(?, 'HEX')",
+            )
         with account.lock:
             rows = account.session.execute(
                 f"SELECT {text} FROM {lane.landing} WHERE {column} BETWEEN {low} AND {high}", (first, last)
@@ -380,5 +417,3 @@ def _together(loads: Sequence[Load]) -> Iterator[list[Load]]:
 
 def _shape(load: Load) -> Any:
     return load.table, load.rows.schema.to_string()
-
-

@@ -34,13 +34,19 @@ class Lane:
     pending: int = 0
     #: Whether it is known what a life before this one has streamed.
     caught_up: bool = False
+    #: Whether a life before this one may have landed what is not merged.
     left_over: bool = True
+    #: Whether a history's snapshot has ended, and it is not known that a position after it was saved.
+    unsaved: bool = False
+    #: Whether it ended in this life.
+    ended: bool = False
 
     @classmethod
     def of(cls, account: Account, kept: Kept) -> Lane:
         marks = [mark for mark in (kept.mark, kept.merged) if mark]
         mark = max(marks, default=None)
-        return cls(account, kept, mark, windows=merging.clip(kept.windows, mark))
+        unsaved = is_history(kept) and kept.merged is not None and kept.staging is None
+        return cls(account, kept, mark, windows=merging.clip(kept.windows, mark), unsaved=unsaved)
 
     @property
     def stream(self) -> Stream:

@@ -18,7 +18,9 @@ def typed(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.Array:
     whole = column.combine_chunks()
     if isinstance(wanted, pa.JsonType) or not pt.is_nested(wanted):
         return whole
-    return pa.array([None if text is None else _value(_loaded(text), wanted) for text in whole.to_pylist()], wanted)
+    return pa.array(
+        [None if text is None else _value(_loaded(text), wanted) for text in whole.to_pylist()], wanted
+    )
 
 
 def _loaded(text: str) -> Any:

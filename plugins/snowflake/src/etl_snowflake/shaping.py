@@ -11,7 +11,16 @@ from etl_snowflake.jsontext import hexed
 from etl_snowflake.names import Names
 from etl_snowflake.target import ORDER
 
-__all__ = ["above", "below", "is_partial", "landed", "seqs_of", "staged", "whole"]
+__all__ = ["above", "below", "decoded", "is_partial", "landed", "seqs_of", "staged", "whole"]
+
+
+def decoded(rows: pa.Table) -> pa.Table:
+    """Return the rows without run-end encoded columns."""
+    for place, each in enumerate(rows.schema):
+        if pa.types.is_run_end_encoded(each.type):
+            chunks = [pc.run_end_decode(chunk) for chunk in rows.column(place).chunks]
+            rows = rows.set_column(place, each.name, pa.chunked_array(chunks, each.type.value_type))
+    return rows
 
 
 def whole(names: Names, rows: pa.Table) -> pa.Table:

@@ -17,7 +17,10 @@ from etl_snowflake.control import Kept
 from etl_snowflake.names import Names, staging_name
 from etl_snowflake.target import ORDER, staging_columns
 
-__all__ = ["appear", "begin", "below", "come_again", "count", "end", "staging", "truncate"]
+__all__ = ["appear", "begin", "below", "come_again", "confirm", "count", "end", "staging", "truncate"]
+
+#: Hex digits of a seq's epoch.
+_EPOCH = 8
 
 
 def below(seq: bytes) -> str:
@@ -39,7 +42,7 @@ def begin(session: Session, names: Names, pipeline: str, fence: str, kept: Kept,
         staging=staging,
         generation=kept.generation + 1,
         mark=mark,
-        merged=mark if OP not in kept.control or _ended_before(kept, mark) else None,
+        merged=_again_from(kept, mark) if OP in kept.control else mark,
         ready=mark,
         windows=(),
     )
@@ -52,11 +55,16 @@ def begin(session: Session, names: Names, pipeline: str, fence: str, kept: Kept,
     return begun
 
 
-def _ended_before(kept: Kept, mark: str | None) -> bool:
-    """Whether this very snapshot has ended before: all that came from it on, in a history, comes again."""
-    if kept.staging is not None:
-        return kept.merged is not None
-    return mark is not None and (kept.mark or "") > mark
+def _again_from(kept: Kept, mark: str | None) -> str | None:
+    """Return above which seq the rows of a history come again.
+
+    An end that is not saved (see `confirm`) is one that never was: a source that was killed before takes the
+    snapshot anew, maybe later in time, and tells nothing that the first one had.
+    """
+    before = kept.merged
+    if not mark or not before or before[:_EPOCH] != mark[:_EPOCH]:
+        return mark
+    return min(before, mark)
 
 
 def _left_over(session: Session, names: Names, kept: Kept) -> list[str]:
@@ -93,7 +101,8 @@ def end(
 ) -> Kept:
     """Let the rows of the run appear: added under APPEND, else as the whole table. Return what is kept."""
     staged, mark = staging(names, kept), seq.hex() if seq else kept.mark
-    ended = attrs.evolve(kept, staging=None, mark=mark, merged=mark, ready=mark, windows=())
+    merged = kept.merged if OP in kept.control else mark
+    ended = attrs.evolve(kept, staging=None, mark=mark, merged=merged, ready=mark, windows=())
     with session.transaction():
         control.require(session, names, pipeline, fence)
         if mode is Mode.APPEND and OP in kept.control and kept.merged:
@@ -119,6 +128,15 @@ def appear(names: Names, kept: Kept, mode: Mode) -> str:
         keys = names.columns(kept.key)
         last = f' QUALIFY ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY "{ORDER}" DESC) = 1'
     return f"{word} {kept.target(names)} ({columns}) SELECT {columns} FROM {staging(names, kept)}{last}"
+
+
+def confirm(session: Session, names: Names, pipeline: str, fence: str, kept: Kept) -> Kept:
+    """Keep that the end of a history's snapshot is saved: a new one is added to it."""
+    saved = attrs.evolve(kept, merged=None)
+    with session.transaction():
+        control.require(session, names, pipeline, fence)
+        control.progress(session, names, pipeline, saved)
+    return saved
 
 
 def truncate(
