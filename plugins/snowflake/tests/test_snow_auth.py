@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -97,3 +98,33 @@ def test_a_token_is_one_that_snowflake_takes() -> None:
 
 def test_a_key_prints_as_nothing() -> None:
     assert repr(loaded(pem())) == "Key()"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"account": "https://org-acct.snowflakecomputing.com"},
+        {"account": ""},
+        {"database": ""},
+        {"warehouse": "x" * 256},
+        {"role": "a\0b"},
+        {"port": 0},
+        {"bulk_bytes": 0},
+        {"merge_interval": 0},
+    ],
+)
+def test_settings_that_cannot_be(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        evolve(CONFIG, **wrong)
+
+
+def test_the_host_is_the_accounts_own() -> None:
+    assert CONFIG.address == "org-acct.snowflakecomputing.com"
+    assert evolve(CONFIG, account="Org-My_Acct").address == "org-my-acct.snowflakecomputing.com"
+    assert evolve(CONFIG, host="private.link").address == "private.link"
+
+
+def test_secrets_do_not_print() -> None:
+    config = evolve(CONFIG, private_key=Secret(pem()), private_key_passphrase=Secret(PHRASE))
+    assert PHRASE not in repr(config)
+    assert "PRIVATE KEY" not in repr(config)

@@ -75,7 +75,9 @@ class SnowflakeConfig:
     )
     port: int = setting(443, help="Port of the host.", validator=[validators.ge(1), validators.le(65535)])
     authorities: Path | None = setting(
-        None, help="A PEM file with the authorities to trust in place of the system's, as for a proxy."
+        None,
+        help="A PEM file with the authorities to trust in place of the system's, as for a proxy; for the "
+        "vendor's streaming client it also becomes SSL_CERT_FILE of the process.",
     )
     login_timeout: Duration = setting(
         Duration(60.0), help="How long a login is tried.", validator=validators.gt(0)

@@ -77,7 +77,7 @@ class SdkWriter:
 
 @contextmanager
 def _open_errors() -> Iterator[None]:
-    """A client that was let in and is so no longer may have a key that was replaced: one made anew reads it."""
+    """A client that is let in no longer may have a key that was replaced: one made anew reads it."""
     try:
         with sdk_errors():
             yield
