@@ -49,8 +49,8 @@ class SnowflakeDestination(Destination):
     """Exactly once in every mode, by a mark per stream: rows up to it are skipped, whatever their cuts.
 
     Rows without `_etl_seq` are at-least-once. `mark` and `durable` never wait: a thread of the run lands
-    rows, asks what is committed, and merges every `merge_interval`. A snapshot that is begun again replaces, in a
-    history too, what came of its first run and after it: all of that comes again.
+    rows, asks what is committed, and merges every `merge_interval`. A history's snapshot that is begun again
+    replaces what came of the run before, and after it, unless a position behind that run's end was saved.
     """
 
     modes: ClassVar[frozenset[Mode]] = frozenset(Mode)
@@ -65,7 +65,7 @@ class SnowflakeDestination(Destination):
         return Delivery.EXACTLY_ONCE
 
     def check(self, ctx: Context) -> None:
-        """Verify login, role, warehouse, database and privileges, and say what mends them. Changes nothing."""
+        """Verify login, role, warehouse, database and privileges; say what mends them. Changes nothing."""
         check(self._config, self._names)
 
     def open(self, ctx: Context, fence: str) -> None:
