@@ -17,7 +17,7 @@ from attrs import evolve
 
 from etl_core import DELETED, Mode, Stream, pack_seq
 from etl_core.schema import reserved_schema
-from etl_snowflake import control, snapshots, sql, tasks
+from etl_snowflake import control, control_sql, snapshots, sql, tasks
 from etl_snowflake.control import Kept, Window
 from etl_snowflake.merging import Merge
 from etl_snowflake.names import Names
@@ -68,14 +68,14 @@ def _control() -> list[Sent]:
         control.tables_there(_NAMES),
         control.table_there(_NAMES, "LANDING_ORDERS"),
         control.create_schema(_NAMES, "ETL_LANDING"),
-        *(control.create_control(_NAMES, name) for name in (control.PIPELINES, control.STREAMS)),
-        control.claiming(_NAMES, "shop", "fence"),
-        control.requiring(_NAMES, "shop", "fence"),
-        control.loading(_NAMES, "shop"),
-        control.adding(_NAMES, "shop", evolve(_MIRROR, columns=pa.schema([]))),
-        control.advancing(_NAMES, "shop", stream, _SEQ, _MIRROR.windows),
-        control.merging(_NAMES, "shop", stream, _SEQ, ()),
-        control.readying(_NAMES, "shop", stream, _SEQ),
+        *(control_sql.create_control(_NAMES, name) for name in (control.PIPELINES, control.STREAMS)),
+        control_sql.claiming(_NAMES, "shop", "fence"),
+        control_sql.requiring(_NAMES, "shop", "fence"),
+        control_sql.loading(_NAMES, "shop"),
+        control_sql.adding(_NAMES, "shop", evolve(_MIRROR, columns=pa.schema([]))),
+        control_sql.advancing(_NAMES, "shop", stream, _SEQ, _MIRROR.windows),
+        control_sql.merging(_NAMES, "shop", stream, _SEQ, ()),
+        control_sql.readying(_NAMES, "shop", stream, _SEQ),
     ]
 
 

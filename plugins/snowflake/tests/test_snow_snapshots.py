@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -55,7 +56,7 @@ def _stage(session: Session, names: Names, kept: Kept, *rows: tuple[int, str]) -
     session.execute(f'INSERT INTO {table} (ID, NAME, "_ETL_N") VALUES {values}')
 
 
-def _rows(session: Session, names: Names, kept: Kept) -> list[tuple[object, ...]]:
+def _rows(session: Session, names: Names, kept: Kept) -> list[tuple[Any, ...]]:
     return session.execute(f"SELECT ID, NAME FROM {kept.target(names)} ORDER BY ID, NAME")
 
 

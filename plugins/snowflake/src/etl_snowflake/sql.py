@@ -8,6 +8,7 @@ from typing import Any
 from etl_snowflake.names import Names, quote
 
 __all__ = [
+    "Statement",
     "add_column",
     "columns_of",
     "create_table",
