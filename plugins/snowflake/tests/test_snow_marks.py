@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -215,6 +216,38 @@ def test_what_goes_wrong_is_raised_where_it_can_be(marks: Outstanding) -> None:
     marks.clear()
     assert marks.durable() is None
     assert not marks.waiting
+
+
+def test_asking_beside_sending(marks: Outstanding, table: Table) -> None:
+    """A thread asks all the time, as a run's does, while groups are sent and commits come in pieces."""
+    orders = Writer()
+    one = channel(orders)
+    table.lost = {seq(number) for number in range(1, 2000, 97)}
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            marks.poll()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    found: list[tuple[Position, Sequence[Rejected]]] = []
+    for group in range(400):
+        marks.sent(ORDERS, one, *rows(group * 5 + 1, group * 5 + 5))
+        marks.mark(position(group))
+        reached = seq(group * 5 + group % 5)
+        orders.now = ChannelState(reached, sum(lost <= reached for lost in table.lost))
+        found += filter(None, [marks.durable()])
+    orders.now = ChannelState(seq(2000), len(table.lost))
+    rejected = list(marks.settle(lambda _: False))
+    over.set()
+    thread.join()
+    found += filter(None, [marks.durable()])
+    rejected += [each for _, refused in found for each in refused]
+    assert {seq(number) for _, numbers, _ in told(rejected) for number in numbers} == table.lost
+    assert found[-1][0] == position(399)
+    assert [each[0].n for each in found] == sorted({each[0].n for each in found})
+    assert marks.bytes == 0
 
 
 def test_no_rows_are_nothing_to_wait_for(marks: Outstanding) -> None:
