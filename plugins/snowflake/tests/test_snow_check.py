@@ -21,7 +21,7 @@ Check = Callable[..., None]
 
 @pytest.fixture
 def checked(config: SnowflakeConfig, emulator: Emulator) -> Check:
-    """Check with some settings changed; what it says to grant is granted, and then there is nothing to say."""
+    """Check with some settings changed."""
 
     def run(**changed: Any) -> None:
         settings = attrs.evolve(config, **changed)
