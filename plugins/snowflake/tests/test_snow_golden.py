@@ -84,7 +84,7 @@ def _tables() -> list[Sent]:
     table = _MIRROR.target(_NAMES)
     retyped = converted('"PRICE"', pa.int64())
     return [
-        sql.columns_of(_NAMES, "SHOP", "ORDERS"),
+        sql.columns_of(_NAMES, [("SHOP", "ORDERS"), ("ETL_LANDING", "LANDING_ORDERS")]),
         sql.create_table(table, read_columns(_NAMES, _SOFT)),
         sql.create_table(landing, landing_columns(_NAMES, _SOFT)),
         sql.create_table(staging, staging_columns(_NAMES, _SOFT)),

@@ -24,14 +24,16 @@ __all__ = [
 Statement = tuple[str, tuple[Any, ...]]
 
 
-def columns_of(names: Names, schema: str, table: str) -> Statement:
-    """Describe the columns of a table; no rows when there is none (or none that the role may see)."""
+def columns_of(names: Names, places: Sequence[tuple[str, str]]) -> Statement:
+    """Describe the columns of tables (schema, name); no rows for one that is not there or not to be seen."""
     view = names.table("INFORMATION_SCHEMA", "COLUMNS")
+    wanted = " OR ".join("(TABLE_SCHEMA = ? AND TABLE_NAME = ?)" for _ in places)
     sql = (
-        "SELECT COLUMN_NAME, DATA_TYPE, NUMERIC_PRECISION, NUMERIC_SCALE, IS_NULLABLE"
-        f" FROM {view} WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION"
+        "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, NUMERIC_PRECISION, NUMERIC_SCALE,"
+        " IS_NULLABLE"
+        f" FROM {view} WHERE {wanted} ORDER BY ORDINAL_POSITION"
     )
-    return sql, (schema, table)
+    return sql, tuple(part for place in places for part in place)
 
 
 def create_table(table: str, columns: Mapping[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 from attrs import frozen
@@ -17,6 +17,7 @@ from etl_snowflake.types import described, same_column, sql_type
 __all__ = [
     "Column",
     "find",
+    "find_all",
     "is_history",
     "landing_columns",
     "read_columns",
@@ -57,17 +58,18 @@ class Column:
 
 def find(session: Session, names: Names, schema: str, table: str) -> dict[str, Column]:
     """Return the columns of a table, by their exact names, in order; none when there is no such table."""
-    rows = session.execute(*sql.columns_of(names, schema, table))
-    return {
-        name: Column(
-            name,
-            kind,
-            None if precision is None else int(precision),
-            None if scale is None else int(scale),
-            null == "YES",
-        )
-        for name, kind, precision, scale, null in rows
-    }
+    return find_all(session, names, [(schema, table)]).get((schema, table), {})
+
+
+def find_all(
+    session: Session, names: Names, places: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], dict[str, Column]]:
+    """Return the columns of those tables that there are, in the order of `places`, with one question."""
+    found: dict[tuple[str, str], dict[str, Column]] = {place: {} for place in places}
+    for schema, table, name, kind, *digits, null in session.execute(*sql.columns_of(names, places)):
+        precision, scale = (None if each is None else int(each) for each in digits)
+        found[schema, table][name] = Column(name, kind, precision, scale, null == "YES")
+    return {place: columns for place, columns in found.items() if columns}
 
 
 def schema_of(names: Names, kept: Kept | None, found: Mapping[str, Column]) -> pa.Schema:
