@@ -15,8 +15,7 @@ import pytest
 import sqlglot
 from attrs import evolve
 
-from etl_core import DELETED, Mode, Stream, pack_seq
-from etl_core.schema import reserved_schema
+from etl_core import DELETED, Mode, Stream, pack_seq, reserved_schema
 from etl_snowflake import control, control_sql, snapshots, sql, tasks
 from etl_snowflake.control import Kept, Window
 from etl_snowflake.merging import Merge

@@ -10,8 +10,7 @@ import pyarrow as pa
 import pytest
 from attrs import define, evolve, field, frozen
 
-from etl_core import DELETED, Rejected, StateError, Stream, TableSchema, pack_seq
-from etl_core.schema import reserved_schema
+from etl_core import DELETED, Rejected, StateError, Stream, TableSchema, pack_seq, reserved_schema
 from etl_snowflake import control, merging, snapshots
 from etl_snowflake.client import Session
 from etl_snowflake.control import Kept, Window

@@ -8,8 +8,7 @@ import pyarrow as pa
 import pytest
 from attrs import evolve
 
-from etl_core import DELETED, EtlError, Mode, StateError, Stream, TableSchema, pack_seq
-from etl_core.schema import reserved_schema
+from etl_core import DELETED, EtlError, Mode, StateError, Stream, TableSchema, pack_seq, reserved_schema
 from etl_snowflake import control, snapshots
 from etl_snowflake.client import Session
 from etl_snowflake.control import Kept, Window

@@ -22,8 +22,8 @@ from etl_core import (
     TableSchema,
     WidenColumn,
     pack_seq,
+    reserved_schema,
 )
-from etl_core.schema import reserved_schema
 from etl_snowflake import control, snapshots
 from etl_snowflake.client import Session
 from etl_snowflake.control import Kept

@@ -8,8 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from etl_core import OLD_KEY, RESERVED, SEQ, UNCHANGED
-from etl_core.schema import reserved_schema
+from etl_core import OLD_KEY, RESERVED, SEQ, UNCHANGED, reserved_schema
 from etl_snowflake.client import Session
 from etl_snowflake.control import Kept
 from etl_snowflake.names import Names
