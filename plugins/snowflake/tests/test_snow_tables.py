@@ -366,11 +366,11 @@ def test_a_displaced_copy_changes_nothing(tables: Tables, wanted: TableSchema) -
 
 
 #: How many statements the change of the next test makes that change something.
-_STEPS = 17
+_STEPS = 20
 
 
 @pytest.mark.parametrize(
-    "step", [n if n in {2, 9, 15} else pytest.param(n, marks=pytest.mark.slow) for n in range(_STEPS + 1)]
+    "step", [n if n in {2, 9, 18} else pytest.param(n, marks=pytest.mark.slow) for n in range(_STEPS + 1)]
 )
 @pytest.mark.parametrize("done", [False, True], ids=["lost", "unheard"])
 def test_a_change_that_broke_off_is_made_when_it_comes_again(
