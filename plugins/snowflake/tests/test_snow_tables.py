@@ -366,7 +366,7 @@ def test_a_displaced_copy_changes_nothing(tables: Tables, wanted: TableSchema) -
 
 
 #: How many statements the change of the next test makes that change something.
-_STEPS = 20
+_STEPS = 23
 
 
 @pytest.mark.parametrize(
