@@ -123,3 +123,18 @@ def test_a_key_that_the_user_does_not_have(checked: Check) -> None:
 def test_no_key_at_all(checked: Check) -> None:
     with pytest.raises(ConfigError, match="name one private key"):
         checked(private_key_path=None)
+
+
+def test_what_tasks_need(
+    checked: Check, config: SnowflakeConfig, emulator: Emulator, connect: Callable[..., Any]
+) -> None:
+    checked(task_schedule_minutes=5)
+    _revoke(emulator, "EXECUTE TASK", "ACCOUNT", "")
+    _revoke(emulator, "CREATE TASK", "SCHEMA", f"{config.database}.{config.landing_schema}")
+    with pytest.raises(ConfigError) as caught:
+        checked(task_schedule_minutes=5)
+    assert [problem.hint for problem in caught.value.problems] == [
+        f'GRANT EXECUTE TASK ON ACCOUNT TO ROLE "{emulator.role}";',
+        f'GRANT CREATE TASK ON SCHEMA "{config.database}"."{config.landing_schema}" TO ROLE "{emulator.role}";',
+    ]
+    checked()

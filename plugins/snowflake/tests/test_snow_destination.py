@@ -240,3 +240,17 @@ def test_what_is_counted(start: Open, script: Script) -> None:
     ctx._listening.close(5)
     counted = {event.facts["metric"] for event in ctx.listener.events if event.name == "metric"}
     assert counted >= {"snowflake.copies", "snowflake.files", "snowflake.merges", "snowflake.copied_bytes"}
+
+
+def test_a_task_merges(start: Open, script: Script, emulator: Emulator, rows: Any, schema: str) -> None:
+    driven = start("upsert", task_schedule_minutes=1)
+    script.insert(_row(1), _row(2)).commit()
+    driven.tell(script)
+    driven.flush()
+    assert wait_until(lambda: rows() == [(1, "new"), (2, "new")])
+    script.delete({"id": 1}).commit().update({"id": 2, "x": 1.0}, unchanged=["name"]).commit()
+    driven.tell(script, 1)
+    driven.flush()
+    assert wait_until(lambda: rows() == [(2, "new")])
+    by = {each["by"].split()[0] for each in emulator.statements() if "WHEN NOT MATCHED" in each["text"]}
+    assert by >= {"task", "client"}

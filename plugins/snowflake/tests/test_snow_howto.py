@@ -1,4 +1,4 @@
-"""The how-to: from an empty directory to rows in the emulated account, with the commands as they are shown."""
+"""The how-to: from an empty directory to rows in the emulated account, by the commands that it shows."""
 
 from __future__ import annotations
 

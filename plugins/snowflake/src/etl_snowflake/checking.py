@@ -49,6 +49,7 @@ def check(config: SnowflakeConfig, names: Names) -> None:
     try:
         found = _log_in(session, config)
         problems = [*_database(session, config, names, found), *_warehouse(config, found)]
+        problems += _tasks(session, config, names, found)
     finally:
         session.close()
     if problems:
@@ -78,7 +79,7 @@ def _granted(session: Session, role: str) -> set[tuple[str, str, str]]:
         for row in session.execute(f"SHOW GRANTS TO ROLE {quote(waiting.pop())}"):
             privilege, kind, name = (str(part).upper() if place < 2 else str(part).replace('"', "")
                                      for place, part in enumerate(row[1:4]))  # fmt: skip
-            granted.add((privilege, kind, name))
+            granted.add((privilege, kind, "" if kind == "ACCOUNT" else name))
             if kind == "ROLE" and privilege == "USAGE" and name not in seen:
                 seen.add(name)
                 waiting.append(name)
@@ -118,6 +119,26 @@ def _database(session: Session, config: SnowflakeConfig, names: Names, found: _F
             "landing_schema",
             f"there is no schema {names.landing_schema} that the role may use, and it may not create one",
             _grant(found, "CREATE SCHEMA", "DATABASE", quote(database)),
+        )
+
+
+def _tasks(session: Session, config: SnowflakeConfig, names: Names, found: _Found) -> Problems:
+    """Say what tasks need; in a schema that is not there the role will own what it creates."""
+    if config.task_schedule_minutes is None or found.database is None:
+        return
+    if not found.may("EXECUTE TASK", "ACCOUNT", ""):
+        yield _problem(
+            "task_schedule_minutes",
+            "the role may not execute tasks",
+            f"GRANT EXECUTE TASK ON ACCOUNT TO ROLE {quote(found.role)};",
+        )
+    schema = (names.database, names.landing_schema)
+    there = session.execute(*control.schema_there(names, names.landing_schema))
+    if there and not found.may("CREATE TASK", "SCHEMA", *schema):
+        yield _problem(
+            "task_schedule_minutes",
+            f"the role lacks CREATE TASK in schema {names.landing_schema}",
+            _grant(found, "CREATE TASK", "SCHEMA", names.schema(names.landing_schema)),
         )
 
 

@@ -70,6 +70,12 @@ class SnowflakeConfig:
         help="How often landed changes are merged into their tables.",
         validator=validators.gt(0),
     )
+    task_schedule_minutes: int | None = setting(
+        None,
+        help="Let a task of Snowflake's merge, every so many minutes, also while no pipeline runs; the "
+        "pipeline merges only rows that build on those in the table.",
+        validator=validators.optional([validators.ge(1), validators.le(11520)]),
+    )
     host: str | None = setting(
         None, help="Host of a private link; default: <account>.snowflakecomputing.com.", validator=_name
     )

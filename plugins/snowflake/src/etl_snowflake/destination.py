@@ -27,7 +27,7 @@ from etl_core import (
     TableSchema,
     Write,
 )
-from etl_snowflake import control, shaping, snapshots
+from etl_snowflake import control, shaping, snapshots, tasks
 from etl_snowflake.account import Account
 from etl_snowflake.checking import check
 from etl_snowflake.client import Session
@@ -97,12 +97,26 @@ class SnowflakeDestination(Destination):
             self._landing.settle(lane)
             lane.release()
         with account.lock:
-            self._lanes.keep(account.tables.ensure(table, changes, lane.kept if lane else None))
+            kept = lane.kept if lane else None
+            if kept is not None and self._config.task_schedule_minutes:
+                tasks.remove(account.session, self._names, kept)
+            self._schedule(self._lanes.keep(account.tables.ensure(table, changes, kept)))
+
+    def _schedule(self, lane: Lane) -> None:
+        """Have a task merge the stream, where one is wanted and there is something to merge."""
+        minutes, account = self._config.task_schedule_minutes, self._opened()
+        lane.scheduled = True
+        if minutes and not lane.history and lane.has_landing():
+            who = account.session, self._names, account.pipeline, lane.kept
+            tasks.install(*who, warehouse=self._config.warehouse, minutes=minutes)
 
     def write(self, write: Write) -> Sequence[Rejected] | None:
         """Take a unit of work: into a channel, into a COPY to come, or, markers of snapshots, at once."""
         self._opened()
         lane = self._lanes.of(write.stream, write.mode, write.rows, lambda: _absent(write.stream))
+        if not lane.scheduled:
+            with self._opened().lock:
+                self._schedule(lane)
         if write.step is Step.BEGIN:
             self._begin(lane, write)
             return None

@@ -19,7 +19,7 @@ import pyarrow as pa
 from attrs import frozen
 
 from etl_core import Position, Rejected, RetryableError, Stream
-from etl_snowflake import control, merging, snapshots
+from etl_snowflake import control, merging, snapshots, tasks
 from etl_snowflake.account import Account
 from etl_snowflake.lanes import Lane, Lanes
 from etl_snowflake.marks import Outstanding
@@ -172,7 +172,7 @@ class Landing:
         """Land everything, and merge all that is landed of a stream, complete or not."""
         self.drain()
         with self._account.lock:
-            self._merge(lane, lane.mark)
+            self._merge(lane, lane.mark, by_task=False)
 
     def forget(self) -> None:
         """Drop what is not durable: it may come again."""
@@ -356,9 +356,7 @@ class Landing:
         """Return how far a life before this one had landed a stream that nothing has come of since."""
         lane.left_over = False
         account = self._account
-        if lane.history or not account.session.execute(
-            *control.table_there(account.names, lane.kept.landing)
-        ):
+        if not lane.has_landing():
             return None
         seq = account.names.column("_etl_seq")
         found = account.session.execute(f"SELECT MAX({seq}) FROM {lane.landing}")[0][0]
@@ -366,7 +364,7 @@ class Landing:
             lane.extend(found, partial=False)
         return str(found) if found else None
 
-    def _merge(self, lane: Lane, upto: str | None) -> None:
+    def _merge(self, lane: Lane, upto: str | None, *, by_task: bool = True) -> None:
         account = self._account
         if lane.history or upto is None or lane.kept.staging is not None:
             return
@@ -374,7 +372,8 @@ class Landing:
         windows = merging.due(kept, upto)
         if not windows:
             return
-        kept, rejected = merging.merge(*account.identity, kept, upto)
+        merge = tasks.hand_over if by_task and account.config.task_schedule_minutes else merging.merge
+        kept, rejected = merge(*account.identity, kept, upto)
         lane.kept = attrs.evolve(lane.kept, merged=kept.merged)
         lane.windows = tuple(each for each in lane.windows if each.upto > (kept.merged or ""))
         account.ctx.metrics.count("snowflake.merges", len(windows))

@@ -40,6 +40,8 @@ class Lane:
     unsaved: bool = False
     #: Whether it ended in this life.
     ended: bool = False
+    #: Whether its task, where one is wanted, was made in this life.
+    scheduled: bool = False
 
     @classmethod
     def of(cls, account: Account, kept: Kept) -> Lane:
@@ -61,6 +63,12 @@ class Lane:
         """The quoted name of the table that changes go into."""
         names = self.account.names
         return self.kept.target(names) if self.history else names.ours(self.kept.landing)
+
+    def has_landing(self) -> bool:
+        """Whether there is a landing table: a table that only takes snapshots has none."""
+        account = self.account
+        found = account.session.execute(*control.table_there(account.names, self.kept.landing))
+        return not self.history and bool(found)
 
     @property
     def place(self) -> Place:
