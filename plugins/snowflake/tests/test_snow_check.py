@@ -133,8 +133,9 @@ def test_what_tasks_need(
     _revoke(emulator, "CREATE TASK", "SCHEMA", f"{config.database}.{config.landing_schema}")
     with pytest.raises(ConfigError) as caught:
         checked(task_schedule_minutes=5)
+    schema = f'"{config.database}"."{config.landing_schema}"'
     assert [problem.hint for problem in caught.value.problems] == [
         f'GRANT EXECUTE TASK ON ACCOUNT TO ROLE "{emulator.role}";',
-        f'GRANT CREATE TASK ON SCHEMA "{config.database}"."{config.landing_schema}" TO ROLE "{emulator.role}";',
+        f'GRANT CREATE TASK ON SCHEMA {schema} TO ROLE "{emulator.role}";',
     ]
     checked()
