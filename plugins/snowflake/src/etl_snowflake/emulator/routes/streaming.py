@@ -7,7 +7,7 @@ import base64
 import json
 import time
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 from aiohttp import web
 
@@ -57,7 +57,7 @@ async def _token(account: Account, request: web.Request, body: bytes) -> web.Res
 
 
 def _pipe(request: web.Request) -> tuple[str, str, str]:
-    database, schema, pipe = (unquote(request.match_info[each]) for each in ("db", "schema", "pipe"))
+    database, schema, pipe = (request.match_info[each] for each in ("db", "schema", "pipe"))
     return _name(database), _name(schema), pipe
 
 
@@ -66,7 +66,7 @@ def _name(text: str) -> str:
 
 
 def _key(request: web.Request) -> Key:
-    return (*_pipe(request), unquote(request.match_info["channel"]))
+    return (*_pipe(request), request.match_info["channel"])
 
 
 def _known(account: Account, request: web.Request) -> Any:
