@@ -18,6 +18,8 @@ import pyarrow as pa
 
 from etl_core import Stream
 from etl_core.testing import DestinationConformance
+from etl_core.testing.destination.arrows import samples
+from etl_core.testing.verdicts import expect
 from etl_snowflake import control
 from etl_snowflake.emulator import Emulator
 from etl_snowflake.names import Names
@@ -25,6 +27,9 @@ from etl_snowflake.plugin import etl_register_destination
 from etl_snowflake.readback import typed
 
 __all__ = ["Snowflake", "emulator"]
+
+#: 1677-09-22, in nanoseconds: DuckDB, in which the emulator keeps rows, has none before.
+_FIRST_NANOSECOND = -9_223_286_400_000_000_000
 
 
 @cache
@@ -71,6 +76,20 @@ class Snowflake(DestinationConformance):
         known = {names.fold(field.name): field.type for field in self._kept(names, stream)}
         columns = [typed(rows.column(name), known.get(name, pa.null())) for name in rows.column_names]
         return pa.table(columns, names=rows.column_names)
+
+    def test_extreme_timestamps(self) -> None:
+        """Timestamps at the ends of 64 bits read back equal, or are refused by name.
+
+        Those with nanoseconds begin a day late and end one nanosecond early, as in the emulator's store;
+        Snowflake has them all.
+        """
+        given = [values for values in samples("extreme timestamps") if values.type.unit != "ns"]
+        ends = pa.array([_FIRST_NANOSECOND, 2**63 - 2, None], pa.int64())
+        given += [ends.view(pa.timestamp("ns", zone)) for zone in (None, "UTC")]
+        with self.session() as session:
+            sent = [self._send(session, self.stream(f"t{n}"), values) for n, values in enumerate(given)]
+        problems = [problem for each in sent for problem in self._compared(each)]
+        expect(not problems, "timestamps have other values", problems="; ".join(problems))
 
     def _ours(self) -> Names:
         settings = self.settings

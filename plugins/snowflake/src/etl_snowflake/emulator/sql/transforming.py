@@ -52,12 +52,12 @@ def _value(context: Context, tree: exp.Expr, kinds: dict[str, str], file: str) -
 
 
 def _fine(tree: exp.Expr, kinds: dict[str, str]) -> bool:
-    """Whether it casts a column with nanoseconds to what it is: nothing to do, nothing to lose."""
+    """Whether it casts nanoseconds, or a text that may have some, to a type that has them: loading does."""
     if not isinstance(tree, exp.Cast) or not isinstance(tree.this, exp.JSONExtract):
         return False
     kind = declared(tree.to)
     fine = fine_type(kind) if kind else None
-    return fine is not None and fine == kinds.get(_key(tree.this) or "")
+    return fine is not None and kinds.get(_key(tree.this) or "") in {fine, "VARCHAR"}
 
 
 def _kind(tree: exp.Expr, kinds: dict[str, str]) -> str:
