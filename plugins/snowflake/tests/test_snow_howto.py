@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from support.shop import wait_until
 
-pytest.importorskip("etl_postgres_cdc")
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 GUIDE = (DOCS / "how-to" / "postgres-to-snowflake.md").read_text()
 pytestmark = pytest.mark.timeout(150)

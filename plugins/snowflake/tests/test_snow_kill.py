@@ -23,8 +23,6 @@ from etl_snowflake.emulator import Emulator
 from etl_snowflake.names import Names
 from etl_snowflake.readback import typed
 
-pytest.importorskip("etl_postgres_cdc")
-
 
 @define
 class Landed:
