@@ -142,6 +142,10 @@ KITS = """
 
         def test_zz_is_thorough(self):
             not_reached("try everything") if not self.thorough else None
+
+    class Less(LoaderConformance):
+        registration = etl_register_load()[1]
+        test_rows_keep_their_order = None
 """
 
 
@@ -159,7 +163,7 @@ def own(site: Path) -> Path:
     """Have the package ship a kit of its own for `right`."""
     (site / "etl_odd_kits.py").write_text(textwrap.dedent(KITS))
     with (site / "etl_odd-1.0.dist-info" / "entry_points.txt").open("a") as points:
-        points.write("[etl_core_conformance]\nright = etl_odd_kits:Own\n")
+        points.write("[etl_core_conformance]\nright = etl_odd_kits:Own\nwrong = etl_odd_kits:Less\n")
     return site
 
 
@@ -340,6 +344,13 @@ def test_a_kit_of_ones_own_is_named_and_what_it_changed_is_said(certify: Certify
     lines = done.stdout.splitlines()
     assert lines[0] == "load: right (etl-odd 1.0), by etl_odd_kits:Own"
     assert "as the plugin's own kit has written it" in lines[2]
+
+
+def test_a_clause_that_a_kit_removed_is_not_reached(certify: Certify, own: Path) -> None:
+    done = certify("wrong", *only("it_can_be_used", "rows_keep_their_order"))
+    assert done.exit_code == 3, done.output
+    assert "NOT REACHED: the plugin's kit leaves this clause out" in done.stdout
+    assert "  clauses: rows_keep_their_order\n" in done.stdout
 
 
 def test_a_misspelt_clause_gets_the_nearest(certify: Certify, own: Path) -> None:
