@@ -20,7 +20,7 @@ class AcmeSource(Source):
 
     def read(self, ctx: Context, resume: str | None, until: object = None) -> Iterator[Batch]:
         files = sorted(self.directory.glob("[!.]*.csv"))
-        if resume is not None and self.directory / resume not in files:
+        if resume is not None and resume not in [file.name for file in files]:
             raise PositionLostError("the last file that was read is no longer there", file=resume)
         for file in files[files.index(self.directory / resume) + 1 if resume else 0 :]:
             for rows in csv.open_csv(file, None, csv.ParseOptions(newlines_in_values=True), COLUMNS):
