@@ -135,7 +135,12 @@ KITS = """
 
         def test_zz_is_slow(self):
             Path(os.environ["ETL_WAITING"]).write_text(f"{os.getpid()} {self.directory}")
-            threading.Event().wait()
+            while True:
+                try:
+                    threading.Event().wait()
+                except KeyboardInterrupt:
+                    if not os.environ.get("ETL_DEAF"):
+                        raise
 
         def clean(self):
             Path(os.environ.get("ETL_CLEANED", os.devnull)).write_text("cleaned")
@@ -419,15 +424,50 @@ def content(file: Path) -> str:
     raise AssertionError(f"{file.name} did not come")
 
 
-def test_sigterm_leaves_nothing(started: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("nohup", [False, True])
+def test_signals_leave_nothing(
+    started: Callable[..., subprocess.Popen[bytes]], tmp_path: Path, nohup: bool
+) -> None:
+    def prepare() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL)
+
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    certifying = started("right", *only("zz_is_slow"), "--json", **pipes)
+    certifying = started("right", *only("zz_is_slow"), "--json", preexec_fn=prepare, **pipes)
     look_at_what_is_there(tmp_path)
-    certifying.send_signal(signal.SIGTERM)
+    certifying.send_signal(signal.SIGHUP)
+    if nohup:
+        certifying.send_signal(signal.SIGTERM)
     printed, said = certifying.communicate(timeout=30)
     assert (certifying.returncode, printed) == (130, b"")
     assert said.startswith(b"cancelled")
     look_at_what_is_left(tmp_path)
+
+
+@pytest.mark.parametrize("deaf", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_kill_of_the_command_leaves_nothing(
+    started: Callable[..., subprocess.Popen[bytes]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    deaf: bool,
+) -> None:
+    monkeypatch.setenv("ETL_DEAF", "1" if deaf else "")
+    certifying = started("right", *only("zz_is_slow"), stdout=subprocess.DEVNULL)
+    look_at_what_is_there(tmp_path)
+    certifying.kill()
+    worker, deadline = int(content(tmp_path / "waiting").split()[0]), time.monotonic() + 30
+    while is_there(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_there(worker)
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert (tmp_path / "cleaned").exists() is not deaf
+
+
+def is_there(pid: int) -> bool:
+    """Tell whether a process goes on; one that has ended may wait for who reaps it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def look_at_what_is_there(tmp_path: Path) -> None:

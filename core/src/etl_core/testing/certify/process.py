@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from etl_core.errors import ConfigError, PluginError
+from etl_core.testing.certify.requests import END
 
 __all__ = ["LOADING", "Died", "Hung", "Worker"]
 
@@ -94,6 +95,7 @@ class Worker:
             if not self._idle:
                 self._process.send_signal(signal.SIGINT)
             with suppress(BrokenPipeError):
+                self._process.stdin.write(json.dumps({"do": END}) + "\n")
                 self._process.stdin.close()
             self._end()
         finally:
