@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from loguru import logger
 
 from etl_core.document import Section
+from etl_core.events import Event
 from etl_core.hookspecs import Registration
 from etl_core.resolve import configured, make
 from etl_core.testing.contexts import KitContext
@@ -55,6 +56,8 @@ class Conformance:
     namespace: str
     #: Every line logged since the clause began, through loguru or the standard library.
     logs: list[str]
+    #: What each context of the clause was told, which measurements are too.
+    events: list[list[Event]]
     #: Settings that replace `config`, and where their relative paths start: those of `certify --config`.
     given: tuple[Mapping[str, Any], Path] | None = None
 
@@ -72,7 +75,7 @@ class Conformance:
         """Called before each clause, by pytest or by `run`."""
         self.directory = Path(tempfile.mkdtemp(prefix="etl-conformance-"))
         self.namespace = f"conformance_{uuid.uuid4().hex[:12]}"
-        self.logs = []
+        self.logs, self.events = [], []
         self._sink = logger.add(lambda line: self.logs.append(str(line)), level=0, format="{message} {extra}")
         self._handler = _Records(self.logs)
         logging.getLogger().addHandler(self._handler)
@@ -119,6 +122,7 @@ class Conformance:
             spill=self.directory / "spill",
             epoch=epoch,
         )
+        self.events.append(ctx.listener.events)
         stuck = None
         try:
             yield ctx

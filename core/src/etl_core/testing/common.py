@@ -16,8 +16,9 @@ from etl_core.errors import ConfigError, EtlError
 from etl_core.hookspecs import API
 from etl_core.testing.base import Conformance
 from etl_core.testing.leftovers import Census
-from etl_core.testing.secrets import Watch, secrets_of, spoiled
+from etl_core.testing.secrets import plain_secrets, secrets_of, spoiled
 from etl_core.testing.verdicts import expect, fail, skip
+from etl_core.testing.watch import Watch
 
 __all__ = ["CommonClauses", "loaded_by"]
 
@@ -83,13 +84,20 @@ class CommonClauses(Conformance):
     def test_secrets_stay_secret(self) -> None:
         """No secret of its settings is in a repr, a log line, an event or an error, also when it is wrong.
 
-        Declare it as `Secret`, `reveal` it where it is used, and put no text of a driver's error into yours.
+        Declare it as `Secret`, `reveal` it where it is used, give it to no process as an argument, and put no
+        text of a driver's error into yours.
         """
+        plain = list(plain_secrets(self.registration.config)) if self.registration.config else []
+        expect(
+            not plain,
+            "a setting has the name of a secret and is not declared as `Secret`",
+            settings=", ".join(plain),
+        )
         config = self.configured(self.settings)
         found = secrets_of(config)
         if not found:
             skip("it has no secret settings")
-        with Watch(self.logs) as watch:
+        with Watch(self.logs, self.events) as watch:
             watch.look(config)
             with _closing(self.make()) as made:
                 watch.look(made)

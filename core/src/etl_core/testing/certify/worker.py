@@ -29,6 +29,8 @@ from etl_core.testing.certify.targets import Target, registration_for
 __all__ = ["main"]
 
 Say = Callable[..., None]
+#: Where the stacks go, also while a clause looks at what is written to descriptor 2.
+_STDERR = os.dup(2)
 
 
 def main() -> None:
@@ -87,7 +89,7 @@ def _run(request: dict[str, Any], say: Say) -> None:
 
 def _begin(clause: clauses.Clause, request: dict[str, Any], say: Say) -> None:
     """Say which clause begins; one that does not end has its stack on stderr, which --debug shows."""
-    faulthandler.dump_traceback_later(request["deadline"])
+    faulthandler.dump_traceback_later(request["deadline"], file=_STDERR)
     say("begin", name=clause.name)
 
 
