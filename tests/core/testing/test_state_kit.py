@@ -40,11 +40,8 @@ def broken(kit: type[StateStoreConformance]) -> set[str]:
     return {each.clause.name for each in outcomes if each.verdict is Verdict.FAIL}
 
 
-#: What a fault breaks besides: a save from another thread that never learns that its claim is lost.
-BESIDES = {
-    fault: {"a_save_amid_the_loss_of_its_claim_changes_nothing"}
-    for fault in ("IgnoresTheFence", "OfOneThread")
-}
+#: What a fault breaks besides: a save that comes too late is one without a claim.
+BESIDES = {"IgnoresTheFence": {"a_save_amid_the_loss_of_its_claim_changes_nothing"}}
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -13,12 +13,9 @@ from etl_core.testing.child import Child
 from etl_core.testing.children import spec_of
 from etl_core.testing.state.base import StateClauses, letter, position
 from etl_core.testing.state.parts import hold, race, tried
-from etl_core.testing.verdicts import expect, fail
+from etl_core.testing.verdicts import expect
 
 __all__ = ["ClaimClauses"]
-
-#: Seconds in which a save has to see that its claim is lost.
-_LONG = 2.0
 
 
 class ClaimClauses(StateClauses):
@@ -173,10 +170,16 @@ class ClaimClauses(StateClauses):
             with self.store() as store, self.another(store) as other, ThreadPoolExecutor(1) as pool:
                 lost = store.claim(name)
                 store.save(lost, position(1))
-                saving = pool.submit(_save_until_refused, store, lost)
-                store.release(lost)
-                fence = other.claim(name)
-                found = other.load(name)
+                amid, taken = threading.Event(), threading.Event()
+                saving = pool.submit(_save_on, store, lost, amid, taken)
+                try:
+                    amid.wait(self.grace)
+                    taken.wait(turn / 500)  # another place within a save each time
+                    store.release(lost)
+                    fence = other.claim(name)
+                    found = other.load(name)
+                finally:
+                    taken.set()
                 saving.result()
                 expect(other.load(name) == found, "a save came after another had taken the claim")
                 other.save(fence, position(1))
@@ -209,14 +212,15 @@ class ClaimClauses(StateClauses):
             self.claimed(other, name)
 
 
-def _save_until_refused(store: StateStore, fence: str) -> None:
-    """Save one position after another for as long as the fence is the claim's."""
-    deadline = time.monotonic() + _LONG
-    n = 1
-    while time.monotonic() < deadline:
-        n += 1
+def _save_on(store: StateStore, fence: str, amid: threading.Event, taken: threading.Event) -> None:
+    """Save one position after another until that is refused, and once more when the claim was taken."""
+    for n in itertools.count(2):
+        late = taken.wait(0.001)
+        if n > 2:
+            amid.set()
         try:
             store.save(fence, position(n))
         except StateError:
             return
-    fail("a save with a lost fence succeeds")
+        if late:
+            return
