@@ -29,6 +29,9 @@ def kit_of(fault: str, settings: type[Any] = MemoryConfig) -> type[StateStoreCon
         def config(self) -> Mapping[str, Any]:
             return {"path": str(self.directory / "state.db")} if self.shared else {}
 
+        def broken_config(self) -> Mapping[str, Any] | None:
+            return None
+
     return Kit
 
 
@@ -98,6 +101,33 @@ def test_a_lease_that_nobody_renews_is_caught() -> None:
     (outcome,) = run(kit, only=["a_claim_dies_with_its_holder"])
     assert outcome.verdict is Verdict.FAIL
     assert "a claim whose holder lives" in outcome.reason
+
+
+def test_settings_that_are_not_named_are_asked_for_unless_there_are_none() -> None:
+    about = {
+        "history_is_bounded": "history_setting",
+        "a_full_store_refuses_dead_letters": "letters_setting",
+        "a_store_that_cannot_be_used_says_so": "broken_config",
+    }
+
+    class Plain(StateStoreConformance):
+        registration = Registration("planted", MemoryConfig, "support.planted.states:MemoryStore", "Planted.")
+        shared = False
+
+    class Told(Plain):
+        history_setting = letters_setting = None
+
+        def broken_config(self) -> None:
+            return None
+
+    class Bare(Plain):
+        registration = Registration("planted", None, "support.planted.states:MemoryStore", "Planted.")
+
+    for kit, verdict in ((Plain, Verdict.NOT_REACHED), (Told, Verdict.SKIP), (Bare, Verdict.SKIP)):
+        outcomes = {each.clause.name: each for each in run(kit, only=about)}
+        assert {each.verdict for each in outcomes.values()} == {verdict}
+        if kit is not Bare:
+            assert all(f"`{setting}`" in outcomes[name].reason for name, setting in about.items())
 
 
 def test_an_error_that_is_not_ours_is_caught() -> None:

@@ -94,6 +94,11 @@ class Conformance:
             logger.remove(self._sink)
             shutil.rmtree(self.directory, ignore_errors=True)
 
+    def gives(self, name: str) -> bool:
+        """Tell whether the author of this kit said what `name` is, and be it None."""
+        written = [cls for cls in type(self).__mro__ if name in vars(cls)]
+        return written[0] is not written[-1]
+
     @property
     def settings(self) -> dict[str, Any]:
         """The settings under test: what `certify` was given, else what `config` returns, paths as texts."""
