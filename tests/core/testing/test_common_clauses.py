@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from support.planted.ground import HeavySettings, Leaves
 from support.planted.ground_settings import Mute, Settings
 
 from etl_core.hookspecs import Registration
+from etl_core.testing import leftovers
 from etl_core.testing.clauses import FIRST, run
 from etl_core.testing.common import CommonClauses
 from etl_core.testing.verdicts import Verdict
@@ -158,7 +160,26 @@ def test_a_secret_that_is_only_shown_when_it_is_right_is_caught() -> None:
         ("LeavesFile", "open /"),
         ("LeavesSocket", "open socket"),
         ("LeavesProcess", "process python"),
+        ("LeavesPipe", "open pipe:"),
+        ("LeavesPoll", "open anon_inode:[eventpoll]"),
+        ("LeavesTemporaryFile", "open /"),
+        ("LeavesTemporaryFile", "temporary file forgotten"),
+        ("LeavesOrphan", "process sleep"),
+        ("LeavesThreadAfterFailure", "thread forgotten"),
     ],
 )
 def test_what_is_left_behind_is_caught(fault: str, text: str) -> None:
-    assert f"something was left behind (left={text}" in reason(faulty(fault), "left")
+    told = reason(faulty(fault), "left")
+    assert told.startswith("something was left behind (left=")
+    assert text in told
+
+
+def test_what_a_library_takes_once_and_keeps_is_not_left_behind() -> None:
+    assert verdicts(faulty("KeepsOnePipe"), NAMES["left"]) == {NAMES["left"]: (Verdict.PASS, "")}
+
+
+def test_where_nothing_can_be_looked_at_that_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(leftovers, "_PROCESSES", tmp_path)
+    monkeypatch.setattr(leftovers, "_FDS", tmp_path / "none")
+    verdict, text = verdicts(Kit, NAMES["left"])[NAMES["left"]]
+    assert (verdict, "no /proc" in text) == (Verdict.NOT_REACHED, True)

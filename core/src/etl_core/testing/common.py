@@ -6,8 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import attrs
@@ -15,14 +16,17 @@ import attrs
 from etl_core.errors import ConfigError, EtlError
 from etl_core.hookspecs import API
 from etl_core.testing.base import Conformance
-from etl_core.testing.leftovers import Census
+from etl_core.testing.leftovers import Census, own_temporary
 from etl_core.testing.secrets import plain_secrets, secrets_of, spoiled
-from etl_core.testing.verdicts import expect, fail, skip
+from etl_core.testing.verdicts import expect, fail, not_reached, skip
 from etl_core.testing.watch import Watch
 
 __all__ = ["CommonClauses", "loaded_by"]
 
 _HEAVY = "import sys, json; import {}; print(json.dumps(sorted(sys.modules)))"
+
+#: Seconds within which a library gives back a pipe that it does not keep.
+_MOMENT = 1.0
 
 
 class CommonClauses(Conformance):
@@ -111,29 +115,60 @@ class CommonClauses(Conformance):
 
     def _with_wrong_secret(self, path: tuple[str, ...], watch: Watch) -> None:
         """Use it with a secret that opens nothing; what it says then is watched too."""
-        settings, marks = spoiled(self.settings, path)
-        given = self.given
-        self.given = (settings, self.directory if given is None else given[1])
-        try:
-            self.exercise()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - any error may tell too much
-            watch.error(error)
-        finally:
-            self.given = given
+        with self._spoiled(path) as marks:
+            try:
+                self.exercise()
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - any error may tell too much
+                watch.error(error)
         for mark in marks:
             place = watch.place_of(mark)
             expect(place is None, "a secret that is wrong is shown", setting=".".join(path), where=place)
 
+    @contextmanager
+    def _spoiled(self, path: tuple[str, ...]) -> Iterator[list[str]]:
+        """Have a secret that opens nothing among the settings; give what it was replaced with."""
+        settings, marks = spoiled(self.settings, path)
+        given = self.given
+        self.given = (settings, self.directory if given is None else given[1])
+        try:
+            yield marks
+        finally:
+            self.given = given
+
     def test_nothing_is_left_behind(self) -> None:
-        """After `close` no thread, open file, connection or child process of it is left.
+        """After `close` no thread, open file, connection, process or temporary file of it is left.
 
         Start threads with `ctx.spawn` only, and close in `close` what you opened, also after a failure.
         """
-        self.exercise()  # what a library keeps for the whole process is there after the first use
-        census = Census()
-        self.exercise()
-        left = census.left(self.grace)
+        with own_temporary(self.directory / "temporary") as made:
+            self.exercise()  # what a library keeps for the whole process is there after the first use
+            uses: list[Callable[[], None]] = [
+                self.exercise,
+                *(partial(self._fail, path) for path in self._secrets()),
+            ]
+            left = next(filter(None, (self._left_by(use, made) for use in uses)), [])
         expect(not left, "something was left behind", left=", ".join(left))
+        if Census().blind:
+            not_reached("here only threads and temporary files can be looked at, as there is no /proc")
+
+    def _left_by(self, use: Callable[[], None], made: Callable[[], set[str]]) -> list[str]:
+        """Return what is there after a use that was not before; of pipes and such, what each use adds to."""
+        census, files = Census(), made()
+        use()
+        left = census.left(self.grace) + sorted(made() - files)
+        if not (grown := census.grown(_MOMENT)):
+            return left
+        again = Census()
+        use()
+        return left + sorted({*grown} & {*again.grown(_MOMENT)})
+
+    def _secrets(self) -> Iterable[tuple[str, ...]]:
+        return secrets_of(self.configured(self.settings))
+
+    def _fail(self, path: tuple[str, ...]) -> None:
+        """Use it with a secret that opens nothing."""
+        with self._spoiled(path), suppress(Exception, SystemExit):
+            self.exercise()
 
 
 @contextmanager
