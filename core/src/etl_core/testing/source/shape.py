@@ -21,7 +21,7 @@ class ShapeClauses(SourceKit):
     def test_streams_are_described(self) -> None:
         """Every stream is listed once, with its columns, and with a key made of some of these.
 
-        `StreamInfo.key` names columns of `StreamInfo.schema`; names that begin with _etl_ are reserved.
+        `StreamInfo.key` names columns of `StreamInfo.schema`; names that begin with `_etl_` are reserved.
         """
         with self.source() as source, self.context() as ctx:
             infos = list(source.streams(ctx))
