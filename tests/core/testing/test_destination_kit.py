@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 import pytest
+from support.planted import destination_doubts as doubts
 from support.planted import destination_faults as faults
 from support.planted.destination_kits import ChoosyKit, FiledKit, MarkedKit, PipedKit, PlainKit, registered
 from support.planted.destination_kits import FiledKit as TestFiled
@@ -93,6 +94,7 @@ FAULTS: list[tuple[type[Destination], str, Collection[str]]] = [
     ),
     (faults.StopsAtAnEmptyChunk, "many_chunks_and_slices", ()),
     (faults.CutsLargeWrites, "a_large_write", ()),
+    (doubts.IntegersThroughFloats, "integers", ()),
     (faults.RoundsDecimals, "decimals", ()),
     (faults.CutsTimestamps, "timestamps", {"extreme_timestamps"}),
     (faults.ForgetsNaN, "floats", ()),
@@ -144,7 +146,7 @@ def kit_of(fault: type[Destination]) -> type[DestinationConformance]:
     for kind, kit in ((Marked, MarkedKit), (Plain, PlainKit), (Piped, PipedKit)):
         base = kit if issubclass(fault, kind) else base
     right = base.registration
-    factory = f"support.planted.destination_faults:{fault.__name__}"
+    factory = f"{fault.__module__}:{fault.__name__}"
     registration = Registration(right.name, right.config, factory, right.summary)
     facts: dict[str, Any] = {"registration": registration, "large": 2000, "seeds": (1,), "grace": 0.3}
     quiet = [name for name in dir(base) if name.startswith("test_killed") or name[5:] in _SLOW]
@@ -185,6 +187,15 @@ def test_what_only_a_kill_shows_is_caught(fault: type[Destination]) -> None:
     del kit.test_a_kill_takes_only_what_was_not_flushed
     meant = "a_kill_takes_only_what_was_not_flushed"
     assert set(failing(kit, {meant, "accepted_is_not_durable", "abort_forgets", *PANEL})) == {meant}
+
+
+@pytest.mark.parametrize(
+    "fault", [doubts.PositionAfterRows, doubts.PositionBeforeRows, doubts.MarksAfterRows]
+)
+def test_what_is_committed_in_two_steps_is_caught(fault: type[Destination]) -> None:
+    kit = kit_of(fault)
+    del kit.test_killed_within_a_flush
+    assert set(failing(kit, {"killed_within_a_flush", *PANEL})) == {"killed_within_a_flush"}
 
 
 def test_marks_are_tried() -> None:

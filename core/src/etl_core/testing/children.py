@@ -39,6 +39,7 @@ def run_part(
             input=json.dumps(argument),
             env=environment_of({"ETL_FAILPOINT": kill_at} if kill_at else {}),
             text=True,
+            errors="replace",
             capture_output=True,
             check=False,
             timeout=deadline,

@@ -19,4 +19,5 @@ def kit_of(spec: Mapping[str, Any]) -> DestinationKit:
     kit.given = (spec["settings"], Path(spec["base"]))
     kit.directory = Path(spec["directory"])
     kit.namespace = spec["namespace"]
+    kit.logs, kit.events = [], []
     return kit

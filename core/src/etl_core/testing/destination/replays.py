@@ -111,7 +111,7 @@ class Replays(DestinationKit):
                 committed = False
             displaced.abort()
         expect(committed is not winner, "a displaced copy committed" if winner else "nobody can commit")
-        found = sorted(self.found(self.rows(self.stream()), self.columns)["id"].to_pylist())
+        found = sorted(self.ids(self.stream()))
         wanted = [2 if winner else 1] if name == "replace" else [0, 2 if winner else 1]
         expect(found == wanted, "rows of the copy that could not commit are there, or others are not")
 

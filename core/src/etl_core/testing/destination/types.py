@@ -156,8 +156,9 @@ class Types(DestinationKit):
 
     def _compared(self, sent: _Sent) -> list[str]:
         kind = sent.values.type
-        columns = self.found(self.rows(sent.stream), pa.schema([("id", pa.int64()), (_COLUMN, kind)]))
-        found = dict(zip(columns["id"].to_pylist(), plain(columns[_COLUMN]), strict=True))
+        table = self.rows(sent.stream)
+        column = self.found(table, pa.schema([(_COLUMN, kind)]))[_COLUMN]
+        found = dict(zip(self.numbers(table), plain(column), strict=True))
         wanted = self._readings(sent.values)
         ids = [n for n in range(len(sent.values)) if n not in sent.refused]
         if sorted(found) != ids:

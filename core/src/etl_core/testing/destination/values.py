@@ -77,7 +77,8 @@ def _simple(value: Any) -> Any:
         return ("float", repr(value))
     if isinstance(value, bytes | bytearray | memoryview):
         return ("bytes", bytes(value))
-    text = format(value, "f")  # integers and decimals, which are one number when their values are
+    # Integers and decimals are one number when their values are; an integer must not become a float.
+    text = str(value) if isinstance(value, int) else format(value, "f")
     whole, point, part = text.partition(".")
     part = part.rstrip("0")
     return ("number", f"{whole}.{part}" if point and part else whole)
