@@ -50,6 +50,11 @@ def test_a_part_is_killed_at_a_failpoint_unless_it_is_passed_less_often() -> Non
     assert run_part(ground.passes_failpoints, {}, kill_at="after_save:4") is True
 
 
+def test_a_failpoint_of_whoever_runs_the_kit_kills_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ETL_FAILPOINT", "after_save:1")
+    assert run_part(ground.passes_failpoints, {}) is True
+
+
 def test_a_part_that_fails_breaks_the_clause() -> None:
     with pytest.raises(Failed, match="failed") as caught:
         run_part(ground.fails, {}, kill_at="after_save")
