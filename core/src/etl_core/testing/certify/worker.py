@@ -18,6 +18,7 @@ from typing import Any
 
 import attrs
 
+from etl_core.cli.ending import end
 from etl_core.entrypoints import points_of
 from etl_core.errors import ConfigError, EtlError
 from etl_core.testing import clauses
@@ -135,3 +136,4 @@ def _name(kit: type[Conformance], target: Target) -> str | None:
 
 if __name__ == "__main__":
     main()
+    end(None)
