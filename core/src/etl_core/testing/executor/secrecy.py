@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from etl_core.testing.executor.base import ExecutorClauses
+from etl_core.testing.leftovers import own_temporary
 from etl_core.testing.verdicts import expect
 from etl_core.testing.watch import Watch
 
@@ -28,7 +26,8 @@ class SecrecyClauses(ExecutorClauses):
         """
         secret = f"secret-{uuid.uuid4().hex}"
         endless = {"endless": True, "fail": ""}
-        with _temporary(self.directory / "temporary") as temporary, Watch(self.logs) as watch:
+        temporary = self.directory / "temporary"
+        with own_temporary(temporary) as made, Watch(self.logs) as watch:
             for settings in (endless, {"fail": "fatal"}):
                 with self.running(self.document(extract=settings, destination={"token": secret})) as run:
                     if settings is endless:
@@ -41,25 +40,10 @@ class SecrecyClauses(ExecutorClauses):
                     watch.look(each)
                 if run.error is not None:
                     watch.error(run.error)
-            left = len(list(temporary.iterdir()))
+            left = len(made())
         place = watch.place_of(secret)
         expect(place is None, "a secret of the document can be read", where=place)
         expect(not left, "a run leaves temporary files", files=left)
-
-
-@contextmanager
-def _temporary(directory: Path) -> Iterator[Path]:
-    """Have temporary files, those of child processes too, made in a directory."""
-    directory.mkdir()
-    before = tempfile.tempdir, os.environ.get("TMPDIR")
-    tempfile.tempdir = os.environ["TMPDIR"] = str(directory)
-    try:
-        yield directory
-    finally:
-        tempfile.tempdir = before[0]
-        os.environ.pop("TMPDIR")
-        if before[1] is not None:
-            os.environ["TMPDIR"] = before[1]
 
 
 def _for_others(secret: str, directory: Path) -> bool:
