@@ -58,6 +58,8 @@ class Conformance:
     logs: list[str]
     #: What each context of the clause was told, which measurements are too.
     events: list[list[Event]]
+    #: What the uses of the clause left to be stored, and to be printed by `state show`: positions.
+    stored: list[Any]
     #: Settings that replace `config`, and where their relative paths start: those of `certify --config`.
     given: tuple[Mapping[str, Any], Path] | None = None
 
@@ -75,7 +77,7 @@ class Conformance:
         """Called before each clause, by pytest or by `run`."""
         self.directory = Path(tempfile.mkdtemp(prefix="etl-conformance-"))
         self.namespace = f"conformance_{uuid.uuid4().hex[:12]}"
-        self.logs, self.events = [], []
+        self.logs, self.events, self.stored = [], [], []
         self._sink = logger.add(lambda line: self.logs.append(str(line)), level=0, format="{message} {extra}")
         self._handler = _Records(self.logs)
         logging.getLogger().addHandler(self._handler)

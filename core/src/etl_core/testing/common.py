@@ -86,7 +86,7 @@ class CommonClauses(Conformance):
         fail("a setting that does not exist was accepted")
 
     def test_secrets_stay_secret(self) -> None:
-        """No secret of its settings is in a repr, a log line, an event or an error, also when it is wrong.
+        """No secret of its settings is in a repr, log line, event, position or error, also when it is wrong.
 
         Declare it as `Secret`, `reveal` it where it is used, give it to no process as an argument, and put no
         text of a driver's error into yours.
@@ -101,7 +101,7 @@ class CommonClauses(Conformance):
         found = secrets_of(config)
         if not found:
             skip("it has no secret settings")
-        with Watch(self.logs, self.events) as watch:
+        with Watch(self.logs, self.events, self.stored) as watch:
             watch.look(config)
             with _closing(self.make()) as made:
                 watch.look(made)

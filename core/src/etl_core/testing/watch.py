@@ -27,12 +27,15 @@ class Watch:
     """Keeps what a connector shows: its reprs, log lines, events, prints, errors, and arguments of processes.
 
     What the standard library logs is taken at every level, and what is written to the descriptors 1 and 2 by
-    whatever way. `events` holds the events of each context.
+    whatever way. `events` holds the events of each context, `stored` what goes into a state store.
     """
 
-    def __init__(self, logs: list[str], events: Sequence[Sequence[Event]] = ()) -> None:
+    def __init__(
+        self, logs: list[str], events: Sequence[Sequence[Event]] = (), stored: Sequence[Any] = ()
+    ) -> None:
         self._logs = logs
         self._events = events
+        self._stored = stored
         self._seen: list[tuple[str, str]] = []
         self._printed = io.StringIO()
         self._written = b""
@@ -74,6 +77,7 @@ class Watch:
         yield "output", self._written.decode(errors="replace")
         yield from (("log", line) for line in self._logs)
         yield from ((f"event {each.name}", repr(each.facts)) for events in self._events for each in events)
+        yield from (("a position", repr(value)) for value in self._stored)
         yield from (("arguments of a process", text) for text in self._started)
 
     def _read(self, written: Any) -> None:

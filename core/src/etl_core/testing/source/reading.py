@@ -93,6 +93,11 @@ class Reading:
                 self._changed.wait(0.05)
             return bool(condition())
 
+    def check(self) -> None:
+        """Raise what the read raised."""
+        if self.error is not None:
+            raise self.error
+
     def over(self, patience: float) -> Self:
         """Wait until the read is over; raise what it raised. Breaks the clause when it goes on."""
         expect(
@@ -102,8 +107,7 @@ class Reading:
             batches=len(self.batches),
             idle_yields=self.idle,
         )
-        if self.error is not None:
-            raise self.error
+        self.check()
         return self
 
     def _run(self) -> None:
