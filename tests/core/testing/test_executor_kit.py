@@ -33,7 +33,7 @@ def kit_of(fault: str) -> type[ExecutorConformance]:
             "planted", ThreadsConfig, f"support.planted.executors:{fault}", "Planted."
         )
         grace = 2.0
-        patience = 2.0 if fault in {"OneAtATime", "GoesOnForEver"} else 30.0
+        patience = 2.0 if fault in {"OneAtATime", "GoesOnForEver", "WaitsForTheDead"} else 30.0
 
     return Kit
 
@@ -89,6 +89,11 @@ def test_a_fault_is_caught(fault: str, clauses: set[str]) -> None:
         ("OutlivesItsCaller", "the_run_after_a_kill_resumes", "the run of a process that was killed holds"),
         ("IgnoresCancel", "a_cancel_ends_the_run", "the run did not end in time"),
         ("TellsAtOnce", "events_arrive_in_order", "an event was handed on before another had been"),
+        (
+            "WaitsForTheDead",
+            "a_pipeline_whose_process_is_killed_has_failed",
+            "a run whose process was killed goes on",
+        ),
         ("GoesOnForEver", "once_is_kept", "the run did not end in time"),
         ("PrintsTheDocument", SECRETS, "a secret of the document can be read (where=output)"),
         ("LeavesTheDocument", SECRETS, "a run leaves temporary files"),

@@ -208,6 +208,17 @@ class KeepsStateElsewhere(Right):
 _one = threading.Lock()
 
 
+class WaitsForTheDead(Right):
+    """Runs in a process of its own, and waits for a word of its end only."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        code = f"from {__name__} import outlive; outlive()"
+        with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True) as process:
+            process.communicate(json.dumps(dict(document)) + "\n")
+        STOP.wait()
+        raise EtlError("the process ended")
+
+
 class OneAtATime(Right):
     """Lets a pipeline wait for another one to end."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -46,6 +48,8 @@ class Played(ScriptedSource):
         return self._config.transactions
 
     def read(self, ctx: Context, resume: Any, until: Any = None) -> Iterator[Batch | None]:
+        if self._config.die:
+            os.kill(os.getpid(), signal.SIGKILL)
         if self._config.fail:
             raise ERRORS[self._config.fail]
         self._endless = self._config.endless and until is None

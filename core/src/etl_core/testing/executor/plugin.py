@@ -22,6 +22,7 @@ class PlayedConfig:
     transactions: int = setting(5, help="How many transactions it tells.")
     pace: float = setting(0.0, help="Seconds between two transactions.")
     endless: bool = setting(False, help="Go on without telling anything, once all is told, if not once.")
+    die: bool = setting(False, help="Kill the process it runs in.")
     fail_once: bool = setting(False, help="Fail before the last transaction, the first time.")
     fail: str = setting("", help="The error to raise instead.")
 
