@@ -10,10 +10,11 @@ import pytest
 from support.planted.ground import HeavySettings, Leaves
 from support.planted.ground_settings import Mute, Settings
 
+from etl_core.errors import EtlError
 from etl_core.hookspecs import Registration
-from etl_core.testing import leftovers
+from etl_core.testing import common, leftovers
 from etl_core.testing.clauses import FIRST, run
-from etl_core.testing.common import CommonClauses
+from etl_core.testing.common import CommonClauses, loaded_by
 from etl_core.testing.verdicts import Verdict
 
 HERE = "support.planted.ground"
@@ -117,6 +118,24 @@ def test_a_registration_without_words_is_caught(kit: type[Kit], text: str) -> No
 )
 def test_what_is_heavy_to_look_at_is_caught(kit: type[Kit], text: str) -> None:
     assert text in reason(kit, "light")
+
+
+def test_what_a_module_prints_when_it_is_imported_is_not_taken_for_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "muttering.py").write_text("import os\nos.write(1, b'caf\\xe9\\n')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "muttering" in loaded_by("muttering")
+
+
+def test_a_module_whose_import_does_not_end_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lasting.py").write_text("import threading\nthreading.Event().wait()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(common, "_IMPORTED", 0.5)
+    with pytest.raises(EtlError, match="does not end"):
+        loaded_by("lasting")
 
 
 def test_settings_that_take_everything_are_caught() -> None:

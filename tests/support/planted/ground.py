@@ -185,6 +185,12 @@ def ends(argument: Mapping[str, Any]) -> None:
     print("what a connector prints")
 
 
+def mutters(argument: Mapping[str, Any]) -> None:
+    """Writes what is no UTF-8 to both descriptors, as libraries of other languages do."""
+    for descriptor in (1, 2):
+        os.write(descriptor, b"caf\xe9\n")
+
+
 def fails(argument: Mapping[str, Any]) -> None:
     raise ValueError("for a reason")
 

@@ -27,6 +27,8 @@ _HEAVY = "import sys, json; import {}; print(json.dumps(sorted(sys.modules)))"
 
 #: Seconds within which a library gives back a pipe that it does not keep.
 _MOMENT = 1.0
+#: Seconds within which a module is imported.
+_IMPORTED = 60.0
 
 
 class CommonClauses(Conformance):
@@ -184,7 +186,10 @@ def loaded_by(module: str) -> set[str]:
     """Return the modules that a new interpreter has after importing one."""
     command = [sys.executable, "-c", _HEAVY.format(module)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise EtlError("the module of the settings cannot be imported by itself", module=module)
-    return set(json.loads(done.stdout))
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, check=True, timeout=_IMPORTED)
+    except subprocess.CalledProcessError:
+        raise EtlError("the module of the settings cannot be imported by itself", module=module) from None
+    except subprocess.TimeoutExpired:
+        raise EtlError("importing the module of the settings does not end", module=module) from None
+    return set(json.loads(done.stdout.splitlines()[-1]))  # what it printed itself comes before
