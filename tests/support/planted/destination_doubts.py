@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
+import attrs
 import pyarrow as pa
-from support.planted.destinations import Filed, Marked, load, save
+import pyarrow.compute as pc
+from support.planted.destinations import Filed, Marked, Plain, Table, load, save
 
-from etl_core.model import Position, Rejected
+from etl_core.model import SEQ, Change, Mode, Position, Rejected, TableSchema, Write
 
 
 class PositionAfterRows(Filed):
@@ -57,3 +60,73 @@ class IntegersThroughFloats(Filed):
                 ]
                 rows = rows.set_column(place, field, pa.array(values, pa.int64()))
         return rows
+
+
+class KeepsOneStream(Plain):
+    """Of several streams between two flushes only the first is kept."""
+
+    def flush(self, position: Position) -> Sequence[Rejected] | None:
+        self._accepted = [each for each in self._accepted if each[0] == self._accepted[0][0]]
+        return super().flush(position)
+
+
+class NeedsAKey(Filed):
+    def ensure(self, table: TableSchema, changes: Sequence[Change]) -> None:
+        if not table.key:
+            raise ValueError("PRIMARY KEY ()")
+        super().ensure(table, changes)
+
+
+class TakesEqualRowsForOne(Plain):
+    def write(self, write: Write) -> Sequence[Rejected] | None:
+        if write.rows is not None:
+            known: set[str] = set()
+            new = [not (repr(row) in known or known.add(repr(row))) for row in write.rows.to_pylist()]
+            write = attrs.evolve(write, rows=write.rows.filter(pa.array(new, pa.bool_())))
+        return super().write(write)
+
+
+class MarksWithoutEpoch(Marked):
+    """Compares all but the epoch: after a reset all is old."""
+
+    def new(self, rows: pa.Table, table: Table) -> pa.Table:
+        seqs = rows.column(SEQ).to_pylist()
+        above = [seq is None or seq[4:] > table.mark[4:] for seq in seqs]
+        return rows.filter(pa.array(above, pa.bool_())) if table.mark else rows
+
+
+class CutsWhatIsMerged(Filed):
+    """Texts lose the blanks at their end where rows are merged."""
+
+    def put(self, table: Table, write: Write, rows: pa.Table) -> list[Rejected]:
+        return super().put(table, write, _trimmed(rows) if write.mode is Mode.MERGE else rows)
+
+
+class LosesStagedBytes(Filed):
+    """Bytes are null in what comes with a snapshot."""
+
+    def stage(self, table: Table, rows: pa.Table) -> None:
+        super().stage(table, _without_bytes(rows))
+
+
+class ReplacesWithLoss(LosesStagedBytes):
+    """The same, and more than a thousand rows are cut; takes nothing but snapshots."""
+
+    modes: ClassVar[frozenset[Mode]] = frozenset({Mode.REPLACE})
+
+    def stage(self, table: Table, rows: pa.Table) -> None:
+        super().stage(table, rows.slice(0, 1000))
+
+
+def _trimmed(rows: pa.Table) -> pa.Table:
+    for place, field in enumerate(rows.schema):
+        if pa.types.is_string(field.type) and not field.name.startswith("_etl"):
+            rows = rows.set_column(place, field, pc.utf8_rtrim_whitespace(rows.column(place)))
+    return rows
+
+
+def _without_bytes(rows: pa.Table) -> pa.Table:
+    for place, field in enumerate(rows.schema):
+        if pa.types.is_binary(field.type) and not field.name.startswith("_etl"):
+            rows = rows.set_column(place, field, pa.nulls(len(rows), field.type))
+    return rows

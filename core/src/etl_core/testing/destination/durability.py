@@ -8,7 +8,7 @@ from typing import Any
 
 from etl_core.engine import failpoints
 from etl_core.engine.committing import is_pipelined
-from etl_core.model import Position
+from etl_core.model import Position, Stream
 from etl_core.testing.children import run_part, spec_of
 from etl_core.testing.destination.kit import DestinationKit
 from etl_core.testing.destination.parts import kit_of
@@ -110,6 +110,26 @@ class Durability(DestinationKit):
             destination.mark(marks[1])
             self._await_marks(session, marks)
         self.expect_outcome(script, name)
+
+    def test_streams_share_a_flush(self) -> None:
+        """What several streams wrote in turns is all durable with one flush.
+
+        Keep what waits by stream, in the order in which it came, and let `flush` take all of it.
+        """
+        for name in self.loaders():
+            scripts = [self._short(name, self.stream(f"{name}_{each}")) for each in ("one", "two", "three")]
+            with self.session(loader_named(name)) as session:
+                for number in range(len(scripts[0].transactions)):
+                    for script in scripts:
+                        session.tell(script, number, number + 1)
+                session.flush()
+            for script in scripts:
+                self.expect_outcome(script, name, loader=name, streams=len(scripts))
+
+    def _short(self, loader: str, stream: Stream) -> Script:
+        if loader != "replace":
+            return short_story(stream, self.columns)
+        return Script(stream, self.columns).snapshot([row(1), row(2), row(3)], parts=2)
 
     def test_a_failure_between_write_and_flush_loses_nothing(self) -> None:
         """After a failure that is retried, everything is there as if it had not happened.
