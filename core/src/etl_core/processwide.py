@@ -25,8 +25,11 @@ class Noted:
 
     def restored(self) -> Iterator[str]:
         """Undo every change, and yield a sentence about each."""
-        changed = [*self._variables(), *self._others(), *self._warnings()]
-        return (f"it changed {what} when it was loaded (undone){more}" for what, more in changed)
+        return (f"it changed {what} when it was loaded (undone){more}" for what, more in self.undone())
+
+    def undone(self) -> list[tuple[str, str]]:
+        """Undo every change; return what each was of, and more about it."""
+        return [*self._variables(), *self._others(), *self._warnings()]
 
     def _variables(self) -> Iterator[tuple[str, str]]:
         before, now = self._environ, dict(os.environ)

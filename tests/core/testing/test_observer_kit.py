@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +64,8 @@ WRONG: dict[type[Observer], set[str]] = {
     planted.KnowsAllEvents: {"events_of_a_newer_core_are_taken"},
     planted.ExpectsEveryFact: {"every_event_is_taken"},
     planted.NeedsTheBeginning: {"events_come_in_any_order"},
+    planted.TidiesFacts: {"events_stay"},
+    planted.TidiesFactsWithin: {"events_stay"},
     planted.WritesIntoBatches: {"batches_are_taken_and_stay"},
     planted.LooksAtTheFirstRow: {"batches_are_taken_and_stay"},
     planted.AsksForNoSuchStage: {"batches_are_taken_and_stay"},
@@ -95,6 +98,24 @@ def test_one_that_keeps_every_event_is_caught() -> None:
     [outcome] = run(kit, only=["it_does_not_keep_events"])
     assert outcome.verdict is Verdict.FAIL
     assert "it grows with every event" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("wrong", "changed"),
+    [
+        (planted.GoesElsewhere, "the working directory"),
+        (
+            planted.SetsForEverybody,
+            "variables of the environment: TZ, the timeout of all sockets, which levels",
+        ),
+    ],
+)
+def test_one_that_changes_the_process_is_caught(wrong: type[Observer], changed: str) -> None:
+    here = Path.cwd()
+    [outcome] = run(kit_of(wrong), only=["the_process_stays_as_it_was"])
+    assert outcome.verdict is Verdict.FAIL
+    assert changed in outcome.reason
+    assert Path.cwd() == here
 
 
 def test_one_that_fails_the_run_is_caught() -> None:

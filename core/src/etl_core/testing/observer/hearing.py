@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from etl_core.model import Batch
+from etl_core.processwide import Noted
 from etl_core.testing.observer.calls import ObserverKit, Voice
 from etl_core.testing.observer.facts import FACTS, batches, event, newer, payloads, usual
 from etl_core.testing.verdicts import Failed, expect, fail, skip
@@ -31,6 +33,33 @@ class HearingClauses(ObserverKit):
                 for facts in shapes:
                     _take(voice, partial(voice.observer.on_event, event(name, facts)), event=name)
             voice.close()
+
+    def test_events_stay(self) -> None:
+        """The facts of an event are the same afterwards, those within others too.
+
+        Every observer hears the same event: copy what you change.
+        """
+        with self.voice() as voice:
+            for each in usual():
+                before = deepcopy(each.facts)
+                _take(voice, partial(voice.observer.on_event, each), event=each.name)
+                expect(each.facts == before, "it changed the facts of an event", event=each.name)
+            voice.close()
+
+    def test_the_process_stays_as_it_was(self) -> None:
+        """It changes no working directory, environment, signals, timeout of sockets or levels of logging.
+
+        The process is the run's, and everybody's: keep settings to the objects that you made.
+        """
+        noted = Noted()
+        with self.voice() as voice:
+            voice.tell(usual())
+            voice.show()
+            changed = noted.undone()
+            voice.close()
+        changed += noted.undone()
+        what = ", ".join(f"{what}{more}" for what, more in changed)
+        expect(not changed, "it changed what the process has once for everybody", changed=what)
 
     def test_events_of_a_newer_core_are_taken(self) -> None:
         """It passes by events that it does not know, and facts that it does not know.

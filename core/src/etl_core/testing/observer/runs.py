@@ -36,7 +36,7 @@ class RunClauses(ObserverKit):
     def test_a_run_is_the_same_with_it(self) -> None:
         """A pipeline that it watches reads, writes and keeps what it does without.
 
-        Do nothing to batches, to signals, to the working directory, or to anything else of the process.
+        Do nothing to batches, and raise nothing where you are asked what you listen to.
         """
         self._compare(self.make())
 
