@@ -14,9 +14,9 @@ from etl_core.interfaces import Loader
 from etl_core.model import SEQ, Batch, Kind, Mode, Stream, TableSchema, Write
 from etl_core.schema import data_columns, with_key
 from etl_core.testing.common import CommonClauses
-from etl_core.testing.loader.stories import altered, snapshot_of, truncated, wandering
 from etl_core.testing.loader.tables import ReferenceTable
 from etl_core.testing.script import Script
+from etl_core.testing.stories import altered, snapshot_of, truncated, wandering
 from etl_core.testing.verdicts import skip
 
 __all__ = ["CUTS", "Cut", "LoaderKit", "Planned", "by", "gathered", "unsequenced", "whole"]

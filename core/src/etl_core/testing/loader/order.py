@@ -11,7 +11,7 @@ from etl_core.interfaces import Loader
 from etl_core.model import OLD_KEY, SEQ, Batch, Kind, Mode, Step, Write
 from etl_core.schema import with_key
 from etl_core.testing.loader.calls import CUTS, LoaderKit, Planned, by, gathered, unsequenced
-from etl_core.testing.loader.stories import many
+from etl_core.testing.stories import many
 from etl_core.testing.verdicts import expect, fail, skip
 
 __all__ = ["OrderClauses"]

@@ -10,9 +10,9 @@ import pyarrow as pa
 from etl_core.errors import EtlError
 from etl_core.model import OP, RESERVED, SEQ, Mode
 from etl_core.testing.loader.calls import CUTS, Cut, LoaderKit, Planned, by, gathered, unsequenced, whole
-from etl_core.testing.loader.stories import altered, many, moved, truncated, wandering
 from etl_core.testing.loader.tables import ReferenceTable
 from etl_core.testing.script import Row, Script
+from etl_core.testing.stories import altered, many, moved, truncated, wandering
 from etl_core.testing.verdicts import expect, fail, skip
 
 __all__ = ["ResultClauses"]
@@ -29,7 +29,7 @@ class ResultClauses(LoaderKit):
     def test_the_table_tells_what_happened(self) -> None:
         """Writes applied one after the other give the source's rows (a mirror) or every change (a history).
 
-        The facts name the story: `wandering(stream, n)` of `etl_core.testing.loader.stories` tells it again.
+        The facts name the story: `wandering(stream, n)` of `etl_core.testing.stories` tells it again.
         """
         self.need_result()
         for seed in range(_MANY_STORIES if self.thorough else _STORIES):

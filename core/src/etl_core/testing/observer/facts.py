@@ -11,7 +11,7 @@ from attrs import evolve
 
 from etl_core.events import Event
 from etl_core.model import Batch, Kind, Stream, pack_seq
-from etl_core.testing.loader.stories import altered, truncated, wandering
+from etl_core.testing.stories import altered, truncated, wandering
 
 __all__ = ["FACTS", "batches", "event", "newer", "payloads", "usual", "usual_batches"]
 

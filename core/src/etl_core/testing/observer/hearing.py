@@ -7,12 +7,10 @@ from copy import deepcopy
 from functools import partial
 from typing import Any
 
-import pyarrow as pa
-
-from etl_core.model import Batch
 from etl_core.processwide import Noted
 from etl_core.testing.observer.calls import ObserverKit, Voice
 from etl_core.testing.observer.facts import FACTS, batches, event, newer, payloads, usual
+from etl_core.testing.printed import bytes_of
 from etl_core.testing.verdicts import Failed, expect, fail, skip
 
 __all__ = ["HearingClauses"]
@@ -97,9 +95,9 @@ class HearingClauses(ObserverKit):
                 skip("it asks for no batches")
             for stage in sorted(asked):
                 for kind, batch in batches():
-                    before = _bytes_of(batch)
+                    before = bytes_of(batch)
                     _take(voice, partial(voice.observer.on_batch, stage, batch), stage=stage, batch=kind)
-                    expect(_bytes_of(batch) == before, "it changed a batch", stage=stage, batch=kind)
+                    expect(bytes_of(batch) == before, "it changed a batch", stage=stage, batch=kind)
             voice.close()
 
     def test_payloads_are_taken_and_stay(self) -> None:
@@ -140,12 +138,6 @@ def _take(voice: Voice, call: Callable[[], object], **facts: Any) -> None:
         fail(late.message, **facts)
     except BaseException as error:  # noqa: BLE001 - whatever it raises, it may not
         fail("it raises at something that a run may show it", error=type(error).__name__, **facts)
-
-
-def _bytes_of(batch: Batch) -> bytes:
-    rows = batch.rows
-    pieces = rows.to_batches() if isinstance(rows, pa.Table) else [] if rows is None else [rows]
-    return b"".join(piece.serialize().to_pybytes() for piece in pieces)
 
 
 def _contents(buffers: Sequence[Any]) -> list[bytes]:

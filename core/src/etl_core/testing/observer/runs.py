@@ -18,11 +18,11 @@ from etl_core.interfaces import Observer
 from etl_core.model import Batch, Stream
 from etl_core.testing.journal import Journal
 from etl_core.testing.leftovers import Census
-from etl_core.testing.loader.stories import altered, truncated, wandering
 from etl_core.testing.observer.calls import ObserverKit
 from etl_core.testing.observer.facts import event
 from etl_core.testing.printed import printed_rows
 from etl_core.testing.script import ScriptedSource
+from etl_core.testing.stories import altered, truncated, wandering
 from etl_core.testing.verdicts import expect, skip
 
 __all__ = ["RunClauses"]
