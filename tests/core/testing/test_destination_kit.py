@@ -20,7 +20,7 @@ from etl_core.model import Position
 from etl_core.testing.children import spec_of
 from etl_core.testing.clauses import run
 from etl_core.testing.destination import DestinationConformance
-from etl_core.testing.destination.durability import flush_and_write
+from etl_core.testing.destination.durability import flush_and_write, mark_and_wait
 from etl_core.testing.destination.kills import run_to_the_end
 from etl_core.testing.verdicts import Verdict
 
@@ -145,7 +145,12 @@ KILLED = [faults.FlushesAtClose, faults.PositionAtClose]
 #: Clauses that are tried on every fault, beside the one meant for it: quick ones, on other subjects.
 PANEL = {"it_can_be_used", "a_truncate_empties_a_mirror", "a_partial_row_without_its_base_is_rejected"}
 #: Clauses that start a process, or that have nothing to do with destinations.
-_SLOW = {"a_kill_takes_only_what_was_not_flushed", "looking_at_it_is_light", "it_is_registered_with_words"}
+_SLOW = {
+    "a_kill_takes_only_what_was_not_flushed",
+    "a_kill_takes_nothing_of_a_durable_mark",
+    "looking_at_it_is_light",
+    "it_is_registered_with_words",
+}
 
 
 def kit_of(fault: type[Destination]) -> type[DestinationConformance]:
@@ -205,6 +210,25 @@ def test_what_is_committed_in_two_steps_is_caught(fault: type[Destination]) -> N
     assert set(failing(kit, {"killed_within_a_flush", *PANEL})) == {"killed_within_a_flush"}
 
 
+def test_a_mark_that_is_named_too_soon_is_caught() -> None:
+    meant = "a_kill_takes_nothing_of_a_durable_mark"
+    kit = kit_of(doubts.NamesMarksTooSoon)
+    del kit.test_a_kill_takes_nothing_of_a_durable_mark
+    assert set(failing(kit, {meant})) == {meant}
+    assert not failing(PipedKit, {meant})
+
+
+def test_numbers_that_are_kept_as_texts_are_no_fault() -> None:
+    looked_at = {"abort_forgets", "the_last_opener_has_the_fence", "staged_rows_appear_at_the_end"}
+    outcomes = run(kit_of(doubts.AllTexts), only={"booleans", "integers", *looked_at})
+    assert [each.verdict for each in outcomes] == [Verdict.PASS] * 5
+
+
+def test_what_no_loader_serves_is_told() -> None:
+    (outcome,) = run(kit_of(doubts.ReplacesInOneGo), only={"it_can_be_used"})
+    assert "no loader of the core can load into it" in outcome.reason
+
+
 def test_marks_are_tried() -> None:
     only = {
         "marks_become_durable_in_order",
@@ -250,6 +274,17 @@ def test_without_a_way_to_read_back_nothing_is_known() -> None:
     (outcome,) = run(Unread, only={"a_mirror_follows_changes"})
     assert outcome.verdict is Verdict.NOT_REACHED
     assert "read_back" in outcome.reason
+
+
+def test_the_part_that_marks_needs_no_kit_of_the_author() -> None:
+    kit = PipedKit()
+    kit.setup_method()
+    try:
+        position = Position(1, 1, 1).to_json()
+        mark_and_wait({"spec": spec_of(kit), "loader": "append", "position": position})
+        assert kit.rows(kit.stream()).num_rows == 3
+    finally:
+        kit.teardown_method()
 
 
 @pytest.mark.parametrize("part", [flush_and_write, run_to_the_end])

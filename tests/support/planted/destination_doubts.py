@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import pyarrow as pa
 import pyarrow.compute as pc
-from support.planted.destinations import Filed, Marked, Plain, Table, load, save
+from support.planted.destinations import Filed, Marked, Piped, Plain, Table, load, save
 
 from etl_core.model import SEQ, Change, Mode, Position, Rejected, TableSchema, Write
 
@@ -116,6 +117,42 @@ class ReplacesWithLoss(LosesStagedBytes):
 
     def stage(self, table: Table, rows: pa.Table) -> None:
         super().stage(table, rows.slice(0, 1000))
+
+
+class NamesMarksTooSoon(Piped):
+    """Says durable at once; what was marked is delivered a moment later."""
+
+    def mark(self, position: Position) -> None:
+        super().mark(position)
+        self._named = position
+
+    def _deliver(self, accepted: Any, position: Position, previous: threading.Thread | None) -> None:
+        self._ctx.cancel.wait(0.3)
+        super()._deliver(accepted, position, previous)
+
+    def durable(self) -> tuple[Position, Sequence[Rejected] | None] | None:
+        named = self.__dict__.pop("_named", None)
+        return (named, None) if named else None
+
+
+class AllTexts(Filed):
+    """A right one: whole numbers are texts here, as in CSV, and it says so."""
+
+    modes: ClassVar[frozenset[Mode]] = frozenset({Mode.APPEND})
+
+    def stored(self, type: pa.DataType) -> pa.DataType:
+        return pa.string() if pa.types.is_integer(type) else type
+
+    def ensure(self, table: TableSchema, changes: Sequence[Change]) -> None:
+        columns = [field.with_type(self.stored(field.type)) for field in table.columns]
+        super().ensure(attrs.evolve(table, columns=pa.schema(columns)), changes)
+
+
+class ReplacesInOneGo(Filed):
+    """Takes nothing but snapshots, and cannot stage them: no loader serves it."""
+
+    modes: ClassVar[frozenset[Mode]] = frozenset({Mode.REPLACE})
+    stages: ClassVar[bool] = False
 
 
 def _trimmed(rows: pa.Table) -> pa.Table:

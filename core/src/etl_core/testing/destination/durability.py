@@ -31,6 +31,17 @@ def flush_and_write(argument: Mapping[str, Any]) -> None:
         failpoints.hit("after_flush")
 
 
+def mark_and_wait(argument: Mapping[str, Any]) -> None:
+    """Mark the first transaction, and die as soon as the mark is said to be durable."""
+    kit = kit_of(argument["spec"])
+    with kit.context() as ctx, Session(kit.make(), ctx, loader_named(argument["loader"])) as session:
+        session.tell(short_story(kit.stream(), kit.columns), 0, 1)
+        session.destination.mark(Position.from_json(argument["position"]))
+        while session.destination.durable() is None:
+            time.sleep(0.005)
+        failpoints.hit("after_flush")
+
+
 class Durability(DestinationKit):
     """Accepted is not durable; flushed is."""
 
@@ -110,6 +121,19 @@ class Durability(DestinationKit):
             destination.mark(marks[1])
             self._await_marks(session, marks)
         self.expect_outcome(script, name)
+
+    def test_a_kill_takes_nothing_of_a_durable_mark(self) -> None:
+        """When `durable` names a mark, the rows before it outlive SIGKILL.
+
+        Name a mark when the system has confirmed what lies before it: not when it was sent, nor soon after.
+        """
+        if not is_pipelined(self.probe):
+            skip("it has no `mark` and `durable`")
+        name, position = self.following()[0], Position(1, 1, {"told": 1})
+        argument = {"spec": spec_of(self), "loader": name, "position": position.to_json()}
+        if run_part(mark_and_wait, argument, kill_at="after_flush"):
+            fail("the part of the clause that is killed came to its end")
+        self._expect_some(short_story(self.stream(), self.columns), name, 1)
 
     def test_streams_share_a_flush(self) -> None:
         """What several streams wrote in turns is all durable with one flush.
