@@ -217,6 +217,10 @@ def test_positions_may_have_any_form(source: type[Source]) -> None:
     assert failing(kit_of(source)) == set()
 
 
+def test_a_source_that_is_run_again_may_copy_first() -> None:
+    assert failing(kit_of(planted.Copying, endless=False)) == set()
+
+
 @pytest.mark.parametrize("source", [planted.Plain, planted.Whole], ids=lambda source: source.__name__)
 def test_a_finite_source_may_be_simple(source: type[planted.Ledger]) -> None:
     kit = kit_of(source, FiniteKit, test_what_a_kill_repeats_can_be_known=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from etl_core.testing.source.acknowledging import AckClauses
 from etl_core.testing.source.idling import IdleClauses
 from etl_core.testing.source.kills import KillClauses
 from etl_core.testing.source.offers import OfferClauses
@@ -12,7 +13,9 @@ from etl_core.testing.source.shape import ShapeClauses
 __all__ = ["SourceConformance"]
 
 
-class SourceConformance(KillClauses, OfferClauses, IdleClauses, RunClauses, ResumeClauses, ShapeClauses):
+class SourceConformance(
+    KillClauses, OfferClauses, AckClauses, IdleClauses, RunClauses, ResumeClauses, ShapeClauses
+):
     """What every source promises.
 
     Give `registration` and `config`, with some rows to read; for a source that reads on, endless or run

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
@@ -20,11 +18,6 @@ from etl_core.testing.source.reading import Reading
 from etl_core.testing.verdicts import expect, fail, not_reached
 
 __all__ = ["History", "Place", "SourceKit"]
-
-
-#: Of so many acknowledgements the quickest has to return within so many seconds, however busy the machine is.
-_ACKS = 4
-_AT_ONCE = 0.5
 
 
 @frozen
@@ -93,11 +86,6 @@ class SourceKit(CommonClauses):
             self.stored += [batch.position for batch in reading.batches if batch.position is not None]
             if reading.position is not None:
                 source.ack(reading.position)
-
-    def setup_method(self) -> None:
-        """Begin to take the time of acknowledgements."""
-        self._acked: list[float] = []
-        super().setup_method()
 
     def teardown_method(self) -> None:
         """Have the source remove what it made for this clause's pipeline."""
@@ -186,27 +174,6 @@ class SourceKit(CommonClauses):
         """Have a new source read on from a place: it must yield exactly the rest."""
         rest = self.rest(place, history.until)
         same(history.batches, history.batches[: place.batches], rest, history.streams, **facts)
-
-    def acknowledge(self, source: Source, value: Any, when: str) -> None:
-        """Call `ack` from a thread of its own."""
-        raised: list[BaseException] = []
-        started = time.monotonic()
-
-        def ack() -> None:
-            try:
-                source.ack(value)
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it must not be
-                raised.append(error)
-            self._acked.append(time.monotonic() - started)
-
-        thread = threading.Thread(target=ack, name="kit-ack", daemon=True)
-        thread.start()
-        thread.join(self.patience)
-        expect(not thread.is_alive(), "ack does not return", when=when, waited=f"{self.patience:g} s")
-        if raised:
-            fail("ack raises", when=when, error=type(raised[0]).__name__)
-        blocks = len(self._acked) >= _ACKS and min(self._acked) > _AT_ONCE
-        expect(not blocks, "ack does not return at once", calls=_ACKS, fastest=f"{min(self._acked):.1f} s")
 
 
 def _learned(streams: dict[Stream, StreamInfo], batches: Sequence[Batch]) -> dict[Stream, StreamInfo]:

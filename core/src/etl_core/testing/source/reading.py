@@ -43,8 +43,7 @@ class Reading:
         #: How often it yielded None, and the longest time (seconds) it took to yield anything.
         self.idle = 0
         self.longest = 0.0
-        #: Whether the read ended by itself, and what it raised.
-        self.ended = False
+        #: What the read raised.
         self.error: BaseException | None = None
         self._source = source
         self._ctx = ctx
@@ -114,8 +113,7 @@ class Reading:
         try:
             self._iterate()
         except Cancelled as error:
-            self.ended = self._ctx.cancel.is_set()
-            self.error = None if self.ended else error
+            self.error = None if self._ctx.cancel.is_set() else error
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             self.error = error
         with self._changed:
@@ -130,7 +128,6 @@ class Reading:
                 try:
                     batch = next(iterator)
                 except StopIteration:
-                    self.ended = True
                     return
                 self._note(batch, time.monotonic() - started)
                 if self._enough(self):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
-
-import attrs
 
 from etl_core.errors import EtlError
 from etl_core.interfaces import Source
@@ -105,56 +102,6 @@ class RunClauses(SourceKit):
                 self.read(source, None, history.until, take=take)
         left = census.left(self.grace)
         expect(not left, "something was left behind", left=", ".join(left))
-
-    def test_ack_may_come_at_any_time(self) -> None:
-        """`ack` returns at once: before, during and after a read, on any thread, twice, with an older value.
-
-        Note the value and let the reading thread, or one of `ctx.spawn`, tell the system. What comes after
-        an acknowledged position must still be there.
-        """
-        history = self.history(changes=0)
-        if not history.places:
-            skip("it emits no position")
-        place, until = history.places[0], history.until
-        if self.can_change:
-            for _ in range(3):
-                self.change()
-            place = history.places[-1]
-        with self.source() as source:
-            until = self.latest(source)
-            self.acknowledge(source, place.value, "before a read")
-            acknowledge = _Acknowledge(self, source, place.value)
-            with self.context() as ctx:
-                reading = Reading(source, ctx, place.value, until, enough=acknowledge)
-                reading.start().over(self.deadline)
-                self.acknowledge(source, acknowledge.last, "after a read")
-            self.acknowledge(source, acknowledge.last, "after a failure")
-        batches = [*history.batches[: place.batches], *reading.batches]
-        whole = attrs.evolve(history, batches=batches, until=until)
-        place = next(place for place in whole.places if place.value == acknowledge.last)
-        self.same_rest(whole, place, after="ack")
-
-
-class _Acknowledge:
-    """Acknowledges positions between two batches, as they become durable: each when the next has come."""
-
-    def __init__(self, kit: SourceKit, source: Source, first: Any) -> None:
-        self._kit = kit
-        self._source = source
-        self.last = self._first = self._seen = first
-
-    def __call__(self, reading: Reading) -> bool:
-        value, before = reading.position, self._seen
-        if value != before:
-            self._seen = value
-            for one, when in (
-                (before, "during a read"),
-                (self._first, "of an older value"),
-                (before, "twice"),
-            ):
-                self._kit.acknowledge(self._source, one, when)
-            self.last = before
-        return False
 
 
 def _stop(ctx: KitContext, reading: Reading) -> bool:
