@@ -28,7 +28,7 @@ __all__ = ["TestFiled", "TestMarked", "TestPlain"]
 
 _MIRRORS = {"a_mirror_follows_changes", "a_random_mirror_follows_changes"}
 _UNSENT = _MIRRORS | {"keys_of_several_columns"}
-_HISTORIES = {"a_history_has_every_change", "a_random_history_has_every_change"}
+_HISTORIES = {"a_history_has_every_change", "a_random_history_has_every_change", "streams_share_a_flush"}
 _RETRIED = {"a_failure_between_write_and_flush_loses_nothing"}
 _AGAIN = {"it_opens_again_after_close", "a_cancelled_run_ends_and_goes_on", "pipelines_keep_apart"}
 _SNAPSHOTS = {"a_replacement_is_the_snapshot", "a_snapshot_of_a_table_with_rows"}
@@ -90,7 +90,7 @@ FAULTS: list[tuple[type[Destination], str, Collection[str]]] = [
     (
         faults.WritesInReverse,
         "a_mirror_follows_changes",
-        {"a_key_change_moves_its_row", *_MIRRORS, *_RETRIED},
+        {"a_key_change_moves_its_row", "streams_share_a_flush", *_MIRRORS, *_RETRIED},
     ),
     (faults.StopsAtAnEmptyChunk, "many_chunks_and_slices", ()),
     (faults.CutsLargeWrites, "a_large_write", ()),
@@ -117,7 +117,7 @@ FAULTS: list[tuple[type[Destination], str, Collection[str]]] = [
     (
         faults.ShowsStagedRows,
         "staged_rows_appear_at_the_end",
-        {"a_history_has_every_change", "a_mirror_follows_changes", *_SNAPSHOTS, *_STAGED},
+        {"a_mirror_follows_changes", *_HISTORIES, *_SNAPSHOTS, *_STAGED},
     ),
     (faults.KeepsAnUnfinishedRun, "a_new_beginning_discards_what_was_staged", ()),
     (faults.StagesInMemory, "staged_rows_appear_at_the_end", ()),
