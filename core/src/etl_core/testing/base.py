@@ -75,9 +75,7 @@ class Conformance:
 
     def setup_method(self) -> None:
         """Called before each clause, by pytest or by `run`."""
-        self.directory = Path(tempfile.mkdtemp(prefix="etl-conformance-"))
-        self.namespace = f"conformance_{uuid.uuid4().hex[:12]}"
-        self.logs, self.events, self.stored = [], [], []
+        self.begin(Path(tempfile.mkdtemp(prefix="etl-conformance-")), f"conformance_{uuid.uuid4().hex[:12]}")
         self._sink = logger.add(lambda line: self.logs.append(str(line)), level=0, format="{message} {extra}")
         self._handler = _Records(self.logs)
         logging.getLogger().addHandler(self._handler)
@@ -86,6 +84,11 @@ class Conformance:
         except BaseException:
             self.teardown_method()
             raise
+
+    def begin(self, directory: Path, namespace: str) -> None:
+        """Have what a clause begins with, here or in a child process that goes on with it."""
+        self.directory, self.namespace = directory, namespace
+        self.logs, self.events, self.stored = [], [], []
 
     def teardown_method(self) -> None:
         """Called after each clause, by pytest or by `run`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +15,7 @@ import attrs
 from etl_core.errors import ConfigError, EtlError
 from etl_core.hookspecs import API
 from etl_core.testing.base import Conformance
+from etl_core.testing.child import environment_of
 from etl_core.testing.leftovers import Census, own_temporary
 from etl_core.testing.secrets import plain_secrets, secrets_of, spoiled
 from etl_core.testing.verdicts import expect, fail, not_reached, skip
@@ -185,9 +185,10 @@ def _closing(made: Any) -> Iterator[Any]:
 def loaded_by(module: str) -> set[str]:
     """Return the modules that a new interpreter has after importing one."""
     command = [sys.executable, "-c", _HEAVY.format(module)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, check=True, timeout=_IMPORTED)
+        done = subprocess.run(
+            command, env=environment_of({}), capture_output=True, check=True, timeout=_IMPORTED
+        )
     except subprocess.CalledProcessError:
         raise EtlError("the module of the settings cannot be imported by itself", module=module) from None
     except subprocess.TimeoutExpired:

@@ -10,10 +10,12 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["Census", "own_temporary"]
+from attrs import frozen
+
+__all__ = ["Census", "Process", "own_temporary", "processes"]
 
 _PROCESSES = Path("/proc")
 _FDS = Path("/proc/self/fd")
@@ -21,6 +23,17 @@ _FDS = Path("/proc/self/fd")
 _KEPT = ("anon_inode:", "pipe:", "/dev/", "/proc/")
 #: The variable of the environment by which processes are known that were started since.
 _MARK = "ETL_CONFORMANCE_CENSUS"
+
+
+@frozen
+class Process:
+    """A process that the system lists: `state` is Z when it has ended and nobody asked how."""
+
+    pid: int
+    name: str
+    state: str
+    parent: int
+    session: int
 
 
 class Census:
@@ -83,22 +96,30 @@ def _is_kept(handle: str) -> bool:
     return handle.startswith(_KEPT)
 
 
+def processes() -> Iterator[Process]:
+    """Yield the processes that run here; none where the system does not list them."""
+    for directory in _PROCESSES.glob("[0-9]*"):
+        with suppress(OSError):  # it has just ended
+            before, _, after = (directory / "stat").read_text("utf-8", "replace").rpartition(")")
+            state, parent, _, session = after.split()[:4]
+            name = before.partition("(")[2]
+            yield Process(int(directory.name), name, state, int(parent), int(session))
+
+
 def _children(mark: str) -> dict[int, str]:
     """Return by pid the child processes of this one, and those whose environment has the mark."""
-    found: dict[int, str] = {}
-    for process in _PROCESSES.glob("[0-9]*"):
-        try:
-            before, _, after = (process / "stat").read_text("utf-8", "replace").rpartition(")")
-            known = int(after.split()[1]) == os.getpid() or _has(process, mark)
-        except OSError:  # it has just ended, or is another user's
-            continue
-        if known and int(process.name) != os.getpid():
-            found[int(process.name)] = before.partition("(")[2]
-    return found
+    own = os.getpid()
+    return {each.pid: each.name for each in processes() if each.pid != own and _is_ours(each, mark)}
 
 
-def _has(process: Path, mark: str) -> bool:
-    return bool(mark) and f"{_MARK}={mark}".encode() in (process / "environ").read_bytes()
+def _is_ours(process: Process, mark: str) -> bool:
+    if process.parent == os.getpid():
+        return True
+    try:
+        variables = (_PROCESSES / str(process.pid) / "environ").read_bytes()
+    except OSError:  # it has just ended, or is another user's
+        return False
+    return bool(mark) and f"{_MARK}={mark}".encode() in variables
 
 
 def _handles() -> Counter[str]:
