@@ -15,6 +15,15 @@ class TestPostgresCdcSource(PostgresCdcSource):
     """Every clause."""
 
 
+# Two clauses kill a process at each of many places.
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+class TestPostgresCdcSourceThroughout(PostgresCdcSource):
+    """Every clause, with all its cases."""
+
+    thorough = True
+
+
 @pytest.mark.slow
 class TestCopyOnly(PostgresCdcSource):
     """A read that ends by itself, without slot and publication; once copied, nothing is read any more."""
