@@ -233,7 +233,6 @@ class ScriptedSource(Source):
         self._cut = cut
         self._fail_before = set(fail_before)
         self._endless = endless
-        self.acked: list[Any] = []
         self.idle = threading.Event()
 
     def streams(self, ctx: Context) -> Sequence[StreamInfo]:
@@ -255,9 +254,6 @@ class ScriptedSource(Source):
             self.idle.set()
             ctx.cancel.wait(ctx.poll_interval)
             yield None
-
-    def ack(self, value: Any) -> None:
-        self.acked.append(value)
 
     def _transactions(self) -> Iterator[tuple[Script, list[Entry], pa.Schema]]:
         """Yield each script's transactions after another's, with the columns each begins with."""
