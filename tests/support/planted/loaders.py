@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from time import time_ns
 from typing import Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve
@@ -167,7 +167,7 @@ class MixesStreams(Append):
 class WritesIntoItsInput(Append):
     def plan(self, batch: Batch) -> Iterator[Write]:
         for chunk in batch.rows.column(COMMIT_TS).chunks if isinstance(batch.rows, pa.Table) else ():
-            np.frombuffer(chunk.buffers()[1], np.int64)[:] = 0
+            ctypes.memset(chunk.buffers()[1].address, 0, chunk.buffers()[1].size)
         yield from super().plan(batch)
 
 

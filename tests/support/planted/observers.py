@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
 import os
@@ -11,7 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar, TextIO, cast
 
-import numpy as np
 import pyarrow as pa
 from support.planted.observer_settings import LinesConfig
 
@@ -87,7 +87,7 @@ class WritesIntoBatches(Counts):
         if batch.rows is not None and "_etl_commit_ts" in batch.rows.schema.names:
             column = batch.rows.column("_etl_commit_ts")
             for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
-                np.frombuffer(chunk.buffers()[1], np.int64)[:] = 0
+                ctypes.memset(chunk.buffers()[1].address, 0, chunk.buffers()[1].size)
 
 
 class LooksAtTheFirstRow(Counts):
