@@ -23,5 +23,7 @@ def end(code: int | str | None) -> None:
         return
     sys.stderr.write(f"{_SAID}\n")
     atexit._run_exitfuncs()  # noqa: SLF001 - what others registered is still done
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):
+            stream.flush()
     os._exit(code if isinstance(code, int) else code is not None)
