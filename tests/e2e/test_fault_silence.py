@@ -54,9 +54,7 @@ def test_a_run_whose_connections_went_silent_can_be_stopped(
     with copy.running(refresh=REFRESH) as live:
         live.until(copy.streaming)
         proxy.forget()
-        asked = (
-            time.monotonic() + 10 * REFRESH
-        )  # it waits by then, if only for an answer on its way
+        asked = time.monotonic() + 10 * REFRESH  # it waits by then, if only for an answer on its way
         live.until(lambda: proxy.swallowed > QUESTION or time.monotonic() > asked)
         live.cancel.set()
         assert live.ended.wait(8), "the run does not end"
