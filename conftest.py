@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from importlib.util import find_spec
 
 from hypothesis import HealthCheck, settings
@@ -15,3 +17,8 @@ settings.register_profile(
     "etl", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("etl")
+
+# A shell that starts the tests in the background has these ignored, and every process of theirs inherits it.
+if sys.platform != "win32":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)

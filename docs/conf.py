@@ -14,6 +14,10 @@ exclude_patterns = ["_build", "examples"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 html_theme = "alabaster"
-html_theme_options = {"description": "Tables and change streams as Arrow batches", "page_width": "1080px"}
+html_theme_options = {
+    "description": "Tables and change streams as Arrow batches",
+    "page_width": "1280px",  # code is 110 characters wide
+    "sidebar_width": "260px",
+}
 html_show_sourcelink = False
 suppress_warnings = ["myst.xref_missing_source"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from etl_pglib.testing import Database
 
 #: Bytes by which a question was asked, not only a status sent.
 QUESTION = 200
+REFRESH = 0.2
 
 FILL = "insert into t select n, repeat(md5(n::text), 8) from generate_series(1, 20000) n"
 
@@ -49,10 +51,11 @@ def test_a_run_whose_connections_went_silent_can_be_stopped(
     pg: Database, proxy: TcpProxy, copy: Copy
 ) -> None:
     """Also where it waits for an answer of the catalog: every refresh asks something."""
-    with copy.running(refresh=0.2) as live:
+    with copy.running(refresh=REFRESH) as live:
         live.until(copy.streaming)
         proxy.forget()
-        live.until(lambda: proxy.swallowed > QUESTION)
+        asked = time.monotonic() + 10 * REFRESH  # it waits by then, if only for an answer on its way
+        live.until(lambda: proxy.swallowed > QUESTION or time.monotonic() > asked)
         live.cancel.set()
         assert live.ended.wait(8), "the run does not end"
     copy.once()

@@ -78,7 +78,10 @@ class Context(Protocol):
     pipeline: str
     """The pipeline's name; unique per state store."""
     epoch: int
-    """The epoch that goes into `_etl_seq` of what a source yields in this `read`."""
+    """The epoch that goes into `_etl_seq` of what a source yields in this `read`.
+
+    A destination takes the epoch from the sequences of its rows: it is opened before this one is raised.
+    """
     cancel: Cancel
     logger: Any
     """A loguru logger bound to pipeline and connector."""
@@ -117,6 +120,8 @@ class Source(ABC):
     @abstractmethod
     def read(self, ctx: Context, resume: Any, until: Any = None) -> Iterator[Batch | None]:
         """Yield batches from `resume` (a position value, None: the beginning) to `until` (None: for ever).
+
+        `resume` is durable: what lies before it will not be asked for again.
 
         Yields None when idle and something at least every `ctx.poll_interval`. Ends by itself when
         everything up to `until`, or a finite source's end, was yielded. Resuming from any value it

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
-from etl_duckdb.conformance import DuckDB as TestDuckDB
+import pytest
 
-__all__ = ["TestDuckDB"]
+from etl_duckdb.conformance import DuckDB
+
+
+class TestDuckDB(DuckDB):
+    """Every clause, a sample of its cases."""
+
+
+# A clause that kills a process at each place of every loader takes minutes.
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+class TestDuckDBThroughout(DuckDB):
+    """Every clause, with all its cases."""
+
+    thorough = True

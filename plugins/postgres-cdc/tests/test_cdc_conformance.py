@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from etl_core.testing import SourceConformance
 from etl_postgres_cdc.conformance import PostgresCdcSource
 
 
@@ -14,9 +15,20 @@ class TestPostgresCdcSource(PostgresCdcSource):
     """Every clause."""
 
 
+# Two clauses kill a process at each of many places.
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+class TestPostgresCdcSourceThroughout(PostgresCdcSource):
+    """Every clause, with all its cases."""
+
+    thorough = True
+
+
 @pytest.mark.slow
 class TestCopyOnly(PostgresCdcSource):
-    """A read that ends by itself, without slot and publication."""
+    """A read that ends by itself, without slot and publication; once copied, nothing is read any more."""
+
+    change = SourceConformance.change
 
     def config(self) -> Mapping[str, Any]:
         return {**super().config(), "snapshot": "only"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import pyarrow as pa
 import pytest
 
@@ -85,6 +86,23 @@ def refused(*args: Any, **options: Any) -> SchemaError:
         plan(*args, **options)
     assert caught.value.hint
     return caught.value
+
+
+def test_a_destination_of_plain_types_may_keep_our_own_columns_in_its_own_form() -> None:
+    def plain(type: pa.DataType) -> pa.DataType:
+        if pa.types.is_nested(type):
+            raise SchemaError("no nested types here", "cast the column", type=str(type))
+        return type
+
+    wanted = history(id=INT)
+    texts = pa.schema(
+        [pa.field(each.name, TEXT if pa.types.is_nested(each.type) else each.type) for each in wanted.control]
+    )
+    kept = attrs.evolve(wanted, control=None, columns=pa.schema([*wanted.columns, *texts]))
+    found = reconcile(
+        kept, wanted, (), EVOLVE, drop_columns=False, stored=plain, fold=str.lower, replacing=False
+    )
+    assert found.changes == ()
 
 
 class TestRefusedType:

@@ -135,13 +135,22 @@ KITS = """
 
         def test_zz_is_slow(self):
             Path(os.environ["ETL_WAITING"]).write_text(f"{os.getpid()} {self.directory}")
-            threading.Event().wait()
+            while True:
+                try:
+                    threading.Event().wait()
+                except KeyboardInterrupt:
+                    if not os.environ.get("ETL_DEAF"):
+                        raise
 
         def clean(self):
             Path(os.environ.get("ETL_CLEANED", os.devnull)).write_text("cleaned")
 
         def test_zz_is_thorough(self):
             not_reached("try everything") if not self.thorough else None
+
+    class Less(LoaderConformance):
+        registration = etl_register_load()[1]
+        test_rows_keep_their_order = None
 """
 
 
@@ -159,7 +168,7 @@ def own(site: Path) -> Path:
     """Have the package ship a kit of its own for `right`."""
     (site / "etl_odd_kits.py").write_text(textwrap.dedent(KITS))
     with (site / "etl_odd-1.0.dist-info" / "entry_points.txt").open("a") as points:
-        points.write("[etl_core_conformance]\nright = etl_odd_kits:Own\n")
+        points.write("[etl_core_conformance]\nright = etl_odd_kits:Own\nwrong = etl_odd_kits:Less\n")
     return site
 
 
@@ -342,6 +351,13 @@ def test_a_kit_of_ones_own_is_named_and_what_it_changed_is_said(certify: Certify
     assert "as the plugin's own kit has written it" in lines[2]
 
 
+def test_a_clause_that_a_kit_removed_is_not_reached(certify: Certify, own: Path) -> None:
+    done = certify("wrong", *only("it_can_be_used", "rows_keep_their_order"))
+    assert done.exit_code == 3, done.output
+    assert "NOT REACHED: the plugin's kit leaves this clause out" in done.stdout
+    assert "  clauses: rows_keep_their_order\n" in done.stdout
+
+
 def test_a_misspelt_clause_gets_the_nearest(certify: Certify, own: Path) -> None:
     close = certify("right", "--clause", "it_can_be_usde")
     assert (close.exit_code, "Did you mean 'it_can_be_used'?" in close.stderr) == (2, True)
@@ -408,15 +424,50 @@ def content(file: Path) -> str:
     raise AssertionError(f"{file.name} did not come")
 
 
-def test_sigterm_leaves_nothing(started: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("nohup", [False, True])
+def test_signals_leave_nothing(
+    started: Callable[..., subprocess.Popen[bytes]], tmp_path: Path, nohup: bool
+) -> None:
+    def prepare() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL)
+
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    certifying = started("right", *only("zz_is_slow"), "--json", **pipes)
+    certifying = started("right", *only("zz_is_slow"), "--json", preexec_fn=prepare, **pipes)
     look_at_what_is_there(tmp_path)
-    certifying.send_signal(signal.SIGTERM)
+    certifying.send_signal(signal.SIGHUP)
+    if nohup:
+        certifying.send_signal(signal.SIGTERM)
     printed, said = certifying.communicate(timeout=30)
     assert (certifying.returncode, printed) == (130, b"")
     assert said.startswith(b"cancelled")
     look_at_what_is_left(tmp_path)
+
+
+@pytest.mark.parametrize("deaf", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_kill_of_the_command_leaves_nothing(
+    started: Callable[..., subprocess.Popen[bytes]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    deaf: bool,
+) -> None:
+    monkeypatch.setenv("ETL_DEAF", "1" if deaf else "")
+    certifying = started("right", *only("zz_is_slow"), stdout=subprocess.DEVNULL)
+    look_at_what_is_there(tmp_path)
+    certifying.kill()
+    worker, deadline = int(content(tmp_path / "waiting").split()[0]), time.monotonic() + 30
+    while is_there(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_there(worker)
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert (tmp_path / "cleaned").exists() is not deaf
+
+
+def is_there(pid: int) -> bool:
+    """Tell whether a process goes on; one that has ended may wait for who reaps it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def look_at_what_is_there(tmp_path: Path) -> None:

@@ -20,9 +20,13 @@ from etl_core.testing import Conformance, LoaderConformance, TransformConformanc
 from etl_core.testing.certify.command import _chosen
 from etl_core.testing.certify.kits import GROUP, KITS, kits_of, plain_kit, with_settings
 from etl_core.testing.certify.process import Died, Worker
+from etl_core.testing.certify.progress import showing
+from etl_core.testing.certify.report import certified
 from etl_core.testing.certify.supervising import Job, Listed, jobs_of, outcomes_of
 from etl_core.testing.certify.targets import Target, registration_for, targets_of
+from etl_core.testing.certify.worker import _listed
 from etl_core.testing.clauses import FIRST, clauses_of
+from etl_core.testing.verdicts import Verdict
 
 TARGET = Target("load", "append", "etl-core", "1.0", "loaders")
 
@@ -131,6 +135,23 @@ def test_a_name_means_connectors_in_the_order_of_a_document() -> None:
     [append] = targets_of("append")
     assert registration_for(append).name == "append"
     assert {target.section for target in targets_of("etl-core")} >= {"load", "state", "executor"}
+
+
+def test_a_kit_without_clauses_certifies_nothing() -> None:
+    names = [clause.name for clause in clauses_of(LoaderConformance)]
+    empty = type("Empty", (Mine,), {f"test_{name}": None for name in names})
+    listed = tuple(Listed(**each) for each in _listed(empty, "load"))
+    outcomes = list(outcomes_of(Job(TARGET, "x:Empty", listed), lambda: cast("Worker", Dying())))
+    assert [each.clause.name for each in outcomes] == names
+    assert {each.verdict for each in outcomes} == {Verdict.NOT_REACHED}
+    assert not certified(outcomes)
+    assert not certified([])
+
+
+def test_nothing_is_shown_where_stderr_was_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    with showing("append", quiet=False) as show:
+        show("it_can_be_used")
 
 
 class Dying:

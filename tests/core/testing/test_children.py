@@ -45,9 +45,20 @@ def test_a_part_comes_to_its_end() -> None:
     assert run_part(ground.ends, {}) is True
 
 
+def test_a_part_may_write_what_is_no_text() -> None:
+    assert run_part(ground.mutters, {}) is True
+    with Child(ground.mutters, {}) as child:
+        assert child.heard() is None
+
+
 def test_a_part_is_killed_at_a_failpoint_unless_it_is_passed_less_often() -> None:
     assert run_part(ground.passes_failpoints, {}, kill_at="after_save:3") is False
     assert run_part(ground.passes_failpoints, {}, kill_at="after_save:4") is True
+
+
+def test_a_failpoint_of_whoever_runs_the_kit_kills_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ETL_FAILPOINT", "after_save:1")
+    assert run_part(ground.passes_failpoints, {}) is True
 
 
 def test_a_part_that_fails_breaks_the_clause() -> None:

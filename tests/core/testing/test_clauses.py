@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 
+from etl_core.config import Secret
 from etl_core.errors import Cancelled, FatalError
 from etl_core.hookspecs import Registration
 from etl_core.testing.base import Conformance
@@ -118,6 +120,25 @@ def test_an_author_whose_preparation_fails_learns_it(place: str) -> None:
     (outcome,) = run(kit, kits.append, only=["passes"])
     assert (outcome.verdict, outcome.reason) == (Verdict.FAIL, "FatalError: the server does not start")
     assert not kits[0].directory.exists()
+
+
+@attrs.frozen
+class Secretive:
+    password: Secret
+
+
+def test_a_secret_of_the_settings_is_not_told() -> None:
+    class Telling(Base):
+        registration = Registration("toy", Secretive, "no.such:factory")
+
+        def config(self) -> dict[str, str]:
+            return {"password": "hunter2-secret"}
+
+        def test_tells(self) -> None:
+            raise FatalError("cannot log in with hunter2-secret", cause="hunter2-secret")
+
+    (outcome,) = run(Telling, only=["tells"])
+    assert outcome.reason == "FatalError: cannot log in with *** (cause=***)"
 
 
 def test_an_interrupt_ends_everything() -> None:

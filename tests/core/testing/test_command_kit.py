@@ -91,7 +91,7 @@ def test_a_call_that_never_ends_is_caught() -> None:
     assert outcome.reason == "the call did not end (seconds=1.0)"
 
 
-def test_calls_that_are_not_given_are_left_out() -> None:
+def test_calls_that_are_not_given_are_asked_for() -> None:
     class Silent(CommandConformance):
         registration = Registration("right", None, f"{HERE}:right", "Works with numbers.")
 
@@ -102,7 +102,34 @@ def test_calls_that_are_not_given_are_left_out() -> None:
         "ctrl_c_ends_it",
     ]
     outcomes = list(run(Silent, only=["it_can_be_used", *calls, "nothing_is_left_behind"]))
-    assert [each.verdict for each in outcomes] == [Verdict.PASS, *[Verdict.SKIP] * 5]
+    assert [each.verdict for each in outcomes] == [Verdict.PASS, *[Verdict.NOT_REACHED] * 5]
+    reasons = {each.clause.name: each.reason for each in outcomes}
+    assert reasons["json_is_all_that_is_printed"] == "give `listing()`: a call that takes --json"
+
+
+def test_calls_that_there_are_none_of_are_left_out() -> None:
+    class Small(CommandConformance):
+        registration = Registration("goes-on", None, f"{HERE}:goes_on", "Waits.")
+
+        def arguments(self) -> None:
+            return None
+
+        def failing(self) -> dict[tuple[str, ...], int]:
+            return {}
+
+        def lasting(self) -> None:
+            return None
+
+    outcomes = {each.clause.name: each for each in run(Small)}
+    skipped = [
+        "json_is_all_that_is_printed",
+        "a_call_succeeds",
+        "a_failure_has_its_exit_code",
+        "ctrl_c_ends_it",
+        "nothing_is_left_behind",
+    ]
+    assert {outcomes[name].verdict for name in skipped} == {Verdict.SKIP}
+    assert outcomes["ctrl_c_ends_it"].reason == "its kit says that no call goes on for a while"
 
 
 def test_a_command_that_hides_one_of_the_core_is_caught() -> None:

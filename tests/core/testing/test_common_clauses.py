@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.planted.ground import HeavySettings, Leaves
 from support.planted.ground_settings import Mute, Settings
 
+from etl_core.errors import EtlError
 from etl_core.hookspecs import Registration
+from etl_core.testing import common, leftovers
 from etl_core.testing.clauses import FIRST, run
-from etl_core.testing.common import CommonClauses
+from etl_core.testing.common import CommonClauses, loaded_by
 from etl_core.testing.verdicts import Verdict
 
 HERE = "support.planted.ground"
@@ -117,6 +120,24 @@ def test_what_is_heavy_to_look_at_is_caught(kit: type[Kit], text: str) -> None:
     assert text in reason(kit, "light")
 
 
+def test_what_a_module_prints_when_it_is_imported_is_not_taken_for_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "muttering.py").write_text("import os\nos.write(1, b'caf\\xe9\\n')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "muttering" in loaded_by("muttering")
+
+
+def test_a_module_whose_import_does_not_end_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lasting.py").write_text("import threading\nthreading.Event().wait()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(common, "_IMPORTED", 0.5)
+    with pytest.raises(EtlError, match="does not end"):
+        loaded_by("lasting")
+
+
 def test_settings_that_take_everything_are_caught() -> None:
     class Lenient(Kit):
         def make(self, **changed: Any) -> Any:
@@ -158,7 +179,26 @@ def test_a_secret_that_is_only_shown_when_it_is_right_is_caught() -> None:
         ("LeavesFile", "open /"),
         ("LeavesSocket", "open socket"),
         ("LeavesProcess", "process python"),
+        ("LeavesPipe", "open pipe:"),
+        ("LeavesPoll", "open anon_inode:[eventpoll]"),
+        ("LeavesTemporaryFile", "open /"),
+        ("LeavesTemporaryFile", "temporary file forgotten"),
+        ("LeavesOrphan", "process sleep"),
+        ("LeavesThreadAfterFailure", "thread forgotten"),
     ],
 )
 def test_what_is_left_behind_is_caught(fault: str, text: str) -> None:
-    assert f"something was left behind (left={text}" in reason(faulty(fault), "left")
+    told = reason(faulty(fault), "left")
+    assert told.startswith("something was left behind (left=")
+    assert text in told
+
+
+def test_what_a_library_takes_once_and_keeps_is_not_left_behind() -> None:
+    assert verdicts(faulty("KeepsOnePipe"), NAMES["left"]) == {NAMES["left"]: (Verdict.PASS, "")}
+
+
+def test_where_nothing_can_be_looked_at_that_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(leftovers, "_PROCESSES", tmp_path)
+    monkeypatch.setattr(leftovers, "_FDS", tmp_path / "none")
+    verdict, text = verdicts(Kit, NAMES["left"])[NAMES["left"]]
+    assert (verdict, "no /proc" in text) == (Verdict.NOT_REACHED, True)

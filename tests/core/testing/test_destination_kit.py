@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 import pytest
+from support.planted import destination_doubts as doubts
 from support.planted import destination_faults as faults
 from support.planted.destination_kits import ChoosyKit, FiledKit, MarkedKit, PipedKit, PlainKit, registered
 from support.planted.destination_kits import FiledKit as TestFiled
@@ -19,7 +20,7 @@ from etl_core.model import Position
 from etl_core.testing.children import spec_of
 from etl_core.testing.clauses import run
 from etl_core.testing.destination import DestinationConformance
-from etl_core.testing.destination.durability import flush_and_write
+from etl_core.testing.destination.durability import flush_and_write, mark_and_wait
 from etl_core.testing.destination.kills import run_to_the_end
 from etl_core.testing.verdicts import Verdict
 
@@ -27,7 +28,7 @@ __all__ = ["TestFiled", "TestMarked", "TestPlain"]
 
 _MIRRORS = {"a_mirror_follows_changes", "a_random_mirror_follows_changes"}
 _UNSENT = _MIRRORS | {"keys_of_several_columns"}
-_HISTORIES = {"a_history_has_every_change", "a_random_history_has_every_change"}
+_HISTORIES = {"a_history_has_every_change", "a_random_history_has_every_change", "streams_share_a_flush"}
 _RETRIED = {"a_failure_between_write_and_flush_loses_nothing"}
 _AGAIN = {"it_opens_again_after_close", "a_cancelled_run_ends_and_goes_on", "pipelines_keep_apart"}
 _SNAPSHOTS = {"a_replacement_is_the_snapshot", "a_snapshot_of_a_table_with_rows"}
@@ -89,10 +90,18 @@ FAULTS: list[tuple[type[Destination], str, Collection[str]]] = [
     (
         faults.WritesInReverse,
         "a_mirror_follows_changes",
-        {"a_key_change_moves_its_row", *_MIRRORS, *_RETRIED},
+        {"a_key_change_moves_its_row", "streams_share_a_flush", *_MIRRORS, *_RETRIED},
     ),
     (faults.StopsAtAnEmptyChunk, "many_chunks_and_slices", ()),
     (faults.CutsLargeWrites, "a_large_write", ()),
+    (doubts.IntegersThroughFloats, "integers", ()),
+    (doubts.KeepsOneStream, "streams_share_a_flush", {"names_that_differ_in_case"}),
+    (doubts.NeedsAKey, "rows_without_a_key", ()),
+    (doubts.TakesEqualRowsForOne, "rows_without_a_key", ()),
+    (doubts.MarksWithoutEpoch, "a_new_epoch_comes_again", ()),
+    (doubts.CutsWhatIsMerged, "texts", ()),
+    (doubts.LosesStagedBytes, "binaries", ()),
+    (doubts.ReplacesWithLoss, "binaries", {"empty_is_not_null", "a_large_write"}),
     (faults.RoundsDecimals, "decimals", ()),
     (faults.CutsTimestamps, "timestamps", {"extreme_timestamps"}),
     (faults.ForgetsNaN, "floats", ()),
@@ -108,7 +117,7 @@ FAULTS: list[tuple[type[Destination], str, Collection[str]]] = [
     (
         faults.ShowsStagedRows,
         "staged_rows_appear_at_the_end",
-        {"a_history_has_every_change", "a_mirror_follows_changes", *_SNAPSHOTS, *_STAGED},
+        {"a_mirror_follows_changes", *_HISTORIES, *_SNAPSHOTS, *_STAGED},
     ),
     (faults.KeepsAnUnfinishedRun, "a_new_beginning_discards_what_was_staged", ()),
     (faults.StagesInMemory, "staged_rows_appear_at_the_end", ()),
@@ -136,7 +145,12 @@ KILLED = [faults.FlushesAtClose, faults.PositionAtClose]
 #: Clauses that are tried on every fault, beside the one meant for it: quick ones, on other subjects.
 PANEL = {"it_can_be_used", "a_truncate_empties_a_mirror", "a_partial_row_without_its_base_is_rejected"}
 #: Clauses that start a process, or that have nothing to do with destinations.
-_SLOW = {"a_kill_takes_only_what_was_not_flushed", "looking_at_it_is_light", "it_is_registered_with_words"}
+_SLOW = {
+    "a_kill_takes_only_what_was_not_flushed",
+    "a_kill_takes_nothing_of_a_durable_mark",
+    "looking_at_it_is_light",
+    "it_is_registered_with_words",
+}
 
 
 def kit_of(fault: type[Destination]) -> type[DestinationConformance]:
@@ -144,7 +158,7 @@ def kit_of(fault: type[Destination]) -> type[DestinationConformance]:
     for kind, kit in ((Marked, MarkedKit), (Plain, PlainKit), (Piped, PipedKit)):
         base = kit if issubclass(fault, kind) else base
     right = base.registration
-    factory = f"support.planted.destination_faults:{fault.__name__}"
+    factory = f"{fault.__module__}:{fault.__name__}"
     registration = Registration(right.name, right.config, factory, right.summary)
     facts: dict[str, Any] = {"registration": registration, "large": 2000, "seeds": (1,), "grace": 0.3}
     quiet = [name for name in dir(base) if name.startswith("test_killed") or name[5:] in _SLOW]
@@ -185,6 +199,34 @@ def test_what_only_a_kill_shows_is_caught(fault: type[Destination]) -> None:
     del kit.test_a_kill_takes_only_what_was_not_flushed
     meant = "a_kill_takes_only_what_was_not_flushed"
     assert set(failing(kit, {meant, "accepted_is_not_durable", "abort_forgets", *PANEL})) == {meant}
+
+
+@pytest.mark.parametrize(
+    "fault", [doubts.PositionAfterRows, doubts.PositionBeforeRows, doubts.MarksAfterRows]
+)
+def test_what_is_committed_in_two_steps_is_caught(fault: type[Destination]) -> None:
+    kit = kit_of(fault)
+    del kit.test_killed_within_a_flush
+    assert set(failing(kit, {"killed_within_a_flush", *PANEL})) == {"killed_within_a_flush"}
+
+
+def test_a_mark_that_is_named_too_soon_is_caught() -> None:
+    meant = "a_kill_takes_nothing_of_a_durable_mark"
+    kit = kit_of(doubts.NamesMarksTooSoon)
+    del kit.test_a_kill_takes_nothing_of_a_durable_mark
+    assert set(failing(kit, {meant})) == {meant}
+    assert not failing(PipedKit, {meant})
+
+
+def test_numbers_that_are_kept_as_texts_are_no_fault() -> None:
+    looked_at = {"abort_forgets", "the_last_opener_has_the_fence", "staged_rows_appear_at_the_end"}
+    outcomes = run(kit_of(doubts.AllTexts), only={"booleans", "integers", *looked_at})
+    assert [each.verdict for each in outcomes] == [Verdict.PASS] * 5
+
+
+def test_what_no_loader_serves_is_told() -> None:
+    (outcome,) = run(kit_of(doubts.ReplacesInOneGo), only={"it_can_be_used"})
+    assert "no loader of the core can load into it" in outcome.reason
 
 
 def test_marks_are_tried() -> None:
@@ -232,6 +274,17 @@ def test_without_a_way_to_read_back_nothing_is_known() -> None:
     (outcome,) = run(Unread, only={"a_mirror_follows_changes"})
     assert outcome.verdict is Verdict.NOT_REACHED
     assert "read_back" in outcome.reason
+
+
+def test_the_part_that_marks_needs_no_kit_of_the_author() -> None:
+    kit = PipedKit()
+    kit.setup_method()
+    try:
+        position = Position(1, 1, 1).to_json()
+        mark_and_wait({"spec": spec_of(kit), "loader": "append", "position": position})
+        assert kit.rows(kit.stream()).num_rows == 3
+    finally:
+        kit.teardown_method()
 
 
 @pytest.mark.parametrize("part", [flush_and_write, run_to_the_end])

@@ -15,6 +15,7 @@ ROWS = [{"id": 1, "a": "x", "b": None}, {"id": 2, "a": "y", "b": 5}]
 SAME = [
     (pa.array([1, None], pa.int8()), pa.array([1, None], pa.uint64())),
     (pa.array([5], pa.int64()), pa.array([Decimal(5)], pa.decimal128(5, 2))),
+    (pa.array([2**63 - 1]), pa.array([Decimal(2**63 - 1)], pa.decimal128(38, 0))),
     (pa.array([Decimal("1.50")]), pa.array([Decimal("1.5")], pa.decimal256(50, 9))),
     (pa.array([float("nan")]), pa.array([float("nan")], pa.float32())),
     (pa.array([1], pa.timestamp("s", "UTC")), pa.array([10**9], pa.timestamp("ns", "Asia/Tokyo"))),
@@ -29,6 +30,8 @@ OTHER = [
     (pa.array([None], pa.string()), pa.array([""])),
     (pa.array(["1"]), pa.array([1])),
     (pa.array([1]), pa.array([True])),
+    (pa.array([2**63 - 1]), pa.array([2**63 - 2])),
+    (pa.array([2**53 + 1]), pa.array([2**53])),
     (pa.array([b"a"]), pa.array(["a"])),
     (pa.array([0], pa.timestamp("s")), pa.array([0], pa.timestamp("s", "UTC"))),
     (pa.array([[]], pa.list_(pa.int8())), pa.array([None], pa.list_(pa.int8()))),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,8 +45,8 @@ def kit_of(observer: type[Observer], base: type[TestLines] = Quick) -> type[Obse
     return type(observer.__name__, (base,), {"registration": registration, "grace": 2.0})
 
 
-def failing(kit: type[ObserverConformance]) -> set[str]:
-    return {outcome.clause.name for outcome in run(kit) if outcome.verdict is Verdict.FAIL}
+def failing(kit: type[ObserverConformance], only: Collection[str] = ()) -> set[str]:
+    return {outcome.clause.name for outcome in run(kit, only=only) if outcome.verdict is Verdict.FAIL}
 
 
 def test_there_are_facts_for_every_event() -> None:
@@ -63,6 +64,8 @@ WRONG: dict[type[Observer], set[str]] = {
     planted.KnowsAllEvents: {"events_of_a_newer_core_are_taken"},
     planted.ExpectsEveryFact: {"every_event_is_taken"},
     planted.NeedsTheBeginning: {"events_come_in_any_order"},
+    planted.TidiesFacts: {"events_stay"},
+    planted.TidiesFactsWithin: {"events_stay"},
     planted.WritesIntoBatches: {"batches_are_taken_and_stay"},
     planted.LooksAtTheFirstRow: {"batches_are_taken_and_stay"},
     planted.AsksForNoSuchStage: {"batches_are_taken_and_stay"},
@@ -87,6 +90,12 @@ WRONG: dict[type[Observer], set[str]] = {
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.__name__)
 def test_a_wrong_one_is_caught(wrong: type[Observer]) -> None:
+    assert failing(kit_of(wrong), WRONG[wrong]) == WRONG[wrong]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.__name__)
+def test_no_other_clause_is_broken(wrong: type[Observer]) -> None:
     assert failing(kit_of(wrong)) == WRONG[wrong]
 
 
@@ -95,6 +104,24 @@ def test_one_that_keeps_every_event_is_caught() -> None:
     [outcome] = run(kit, only=["it_does_not_keep_events"])
     assert outcome.verdict is Verdict.FAIL
     assert "it grows with every event" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("wrong", "changed"),
+    [
+        (planted.GoesElsewhere, "the working directory"),
+        (
+            planted.SetsForEverybody,
+            "variables of the environment: TZ, the timeout of all sockets, which levels",
+        ),
+    ],
+)
+def test_one_that_changes_the_process_is_caught(wrong: type[Observer], changed: str) -> None:
+    here = Path.cwd()
+    [outcome] = run(kit_of(wrong), only=["the_process_stays_as_it_was"])
+    assert outcome.verdict is Verdict.FAIL
+    assert changed in outcome.reason
+    assert Path.cwd() == here
 
 
 def test_one_that_fails_the_run_is_caught() -> None:

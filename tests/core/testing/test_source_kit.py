@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from support.planted import source_positions as positions
 from support.planted import sources as planted
 from support.planted.source_settings import LedgerSettings
 
-from etl_core import Registration
+from etl_core import Registration, Source
 from etl_core.testing.clauses import run
 from etl_core.testing.source import SourceConformance
 from etl_core.testing.verdicts import Verdict
@@ -93,8 +94,8 @@ def _release() -> Iterator[None]:
     planted.kept.clear()
 
 
-def kit_of(source: type[planted.Ledger], base: type[LedgerKit] = Impatient, **facts: Any) -> Any:
-    name = f"support.planted.sources:{source.__name__}"
+def kit_of(source: type[Source], base: type[LedgerKit] = Impatient, **facts: Any) -> Any:
+    name = f"{source.__module__}:{source.__name__}"
     registration = Registration("planted", LedgerSettings, name, "Planted")
     return type(source.__name__, (base,), {"registration": registration, **facts})
 
@@ -130,18 +131,25 @@ KNOWN = "what_a_kill_repeats_can_be_known"
 
 #: Every wrong source with the clause meant for it, then those that fail by necessity, for the reason beside.
 WRONG: dict[type[planted.Ledger], tuple[str, ...]] = {
-    planted.ResumesTooFar: (RESUME, CONSUMES, AGAIN, ACK, UNTIL),  # all of them resume
+    planted.ResumesTooFar: (RESUME, CONSUMES, AGAIN, ACK, UNTIL, NEWS),  # all of them resume
     planted.ResumesTooEarly: (
         RESUME,
         CONSUMES,
         AGAIN,
         ACK,
         UNTIL,
+        NEWS,
         SEQUENCES,
     ),  # and repeats
     planted.ResumesFromItself: (AGAIN,),
     planted.GoesOnFromMemory: (AGAIN,),
-    planted.AcksWhatItReads: (CONSUMES, RESUME, AGAIN, ACK),  # what comes after earlier positions is gone
+    planted.AcksWhatItReads: (
+        CONSUMES,
+        RESUME,
+        AGAIN,
+        ACK,
+        NEWS,
+    ),  # what comes after earlier positions is gone
     planted.GoesOnAfterCancel: (CANCEL,),
     planted.SwallowsCancel: (CANCEL, AGAIN),  # where a cancel was the reason to close
     planted.NeverIdles: (IDLE,),
@@ -153,7 +161,7 @@ WRONG: dict[type[planted.Ledger], tuple[str, ...]] = {
     planted.WrongReservedType: (ROWS,),
     planted.RepeatsItsSequence: (SEQUENCES,),
     planted.SequencesFall: (SEQUENCES,),
-    planted.SequencesByTime: (RESUME, CONSUMES, AGAIN, ACK, LOOKING),  # each compares them
+    planted.SequencesByTime: (RESUME, CONSUMES, AGAIN, ACK, LOOKING, NEWS),  # each compares them
     planted.NoSequences: (SEQUENCES,),
     planted.KeyIsElsewhere: (DESCRIBED, ROWS),  # no row has such a key
     planted.DeletesWithoutKey: (ROWS,),
@@ -169,19 +177,58 @@ WRONG: dict[type[planted.Ledger], tuple[str, ...]] = {
     planted.TearsDownOnce: (TEARDOWN, LOOKING),  # which tears down to see what is there
     planted.SamplesEverything: (SAMPLE,),
     planted.SampleMovesTheSlot: (LOOKING,),
+    positions.AnyTextStartsOver: (FOREIGN,),
+    positions.KeepsItsEpoch: (SEQUENCES,),
+    positions.Beats: (NEWS,),
+    positions.BeatsAhead: (NEWS,),
+    positions.AcksWhileIdle: (CONSUMES, NEWS),  # which reads on from what was told before it idled
+    positions.AckAsksFirst: (ACK,),
+    positions.StuckInNext: (CANCEL,),
+    positions.PositionHasThePassword: (SECRETS,),
 }
 
 
 @pytest.mark.parametrize("source", WRONG, ids=lambda source: source.__name__)
 def test_a_wrong_source_is_caught_by_its_clause(source: type[planted.Ledger]) -> None:
-    deadline = 3.0 if source in {planted.PassesUntil, planted.LooksOnce} else 10.0
-    assert failing(kit_of(source, deadline=deadline)) == set(WRONG[source])
+    assert failing(kit_of(source, deadline=deadline_of(source)), *WRONG[source]) == set(WRONG[source])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("source", WRONG, ids=lambda source: source.__name__)
+def test_a_wrong_source_breaks_no_other_clause(source: type[planted.Ledger]) -> None:
+    assert failing(kit_of(source, deadline=deadline_of(source))) == set(WRONG[source])
+
+
+def deadline_of(source: type[planted.Ledger]) -> float:
+    return 3.0 if source in {planted.PassesUntil, planted.LooksOnce} else 10.0
 
 
 def test_reordered_rows_are_caught() -> None:
     # Finite, so that nothing but a position is resumed from.
     found = failing(kit_of(planted.Reorders, endless=False))
     assert found == {RESUME, CONSUMES, AGAIN}
+
+
+def test_a_finite_source_that_never_reads_on_is_caught() -> None:
+    found = failing(kit_of(positions.DoneIsDone, endless=False))
+    assert found == {RESUME, AGAIN}
+
+
+def test_a_snapshot_that_is_taken_again_is_caught() -> None:
+    found = failing(kit_of(positions.CopiesAgain, endless=False))
+    assert found == {RESUME}
+
+
+@pytest.mark.parametrize(
+    "source", [positions.Texts, positions.ByPartition, positions.ById], ids=lambda source: source.__name__
+)
+def test_positions_may_have_any_form(source: type[Source]) -> None:
+    assert failing(kit_of(source)) == set()
+
+
+def test_a_source_that_is_run_again_may_copy_first() -> None:
+    assert failing(kit_of(planted.Copying, endless=False)) == set()
 
 
 @pytest.mark.parametrize("source", [planted.Plain, planted.Whole], ids=lambda source: source.__name__)

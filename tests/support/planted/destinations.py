@@ -173,9 +173,10 @@ class Filed(Destination):
         return rows
 
     def merge(self, table: Table, rows: pa.Table) -> list[int]:
-        base = {self.key_of(row, table): row for row in table.rows.to_pylist()}
+        there, come = cells(table.rows, table, 0), cells(rows, table, table.rows.num_rows)
+        base = {self.key_of(row, table): row for row in there}
         taken, gone, refused = [], set(), []
-        for number, row in enumerate(rows.to_pylist()):
+        for number, row in enumerate(come):
             key, old = self.key_of(row, table), self.old_key_of(row, table)
             result = self.result(row, base.get(old or key), table)
             if result is None and row[OP] != "d":
@@ -184,7 +185,8 @@ class Filed(Destination):
             gone |= {key, *([old] if old else [])}
             taken += [result] if result is not None else []
         kept = [row for key, row in base.items() if key not in self.removed(gone, taken, table)]
-        table.rows = pa.Table.from_pylist([*kept, *taken], table.rows.schema)
+        whole = pa.concat_tables([table.rows, aligned(rows, table.rows.schema)])
+        table.rows = written([*kept, *taken], whole)
         return refused
 
     def removed(self, gone: set[Any], taken: Sequence[Row], table: Table) -> set[Any]:
@@ -232,6 +234,41 @@ class Filed(Destination):
         self._file = File()
 
 
+@attrs.frozen
+class Cell:
+    """A value that stays in Arrow: its place in a table and what is added to it."""
+
+    place: int
+
+
+def cells(rows: pa.Table, table: Table, first: int) -> list[Row]:
+    """Return rows as dicts; what is neither of the key nor reserved as cells."""
+    names = [name for name in rows.column_names if name in table.schema.key or name.startswith("_etl_")]
+    others = [name for name in rows.column_names if name not in names]
+    found = rows.select(names).to_pylist()
+    return [{**row, **{name: Cell(first + n) for name in others}} for n, row in enumerate(found)]
+
+
+def written(rows: Sequence[Row], whole: pa.Table) -> pa.Table:
+    """Return dicts as rows again, with the values of cells from the columns of a table."""
+    columns = [
+        picked([row[each.name] for row in rows], whole.column(each.name), each) for each in whole.schema
+    ]
+    return pa.table(columns, schema=whole.schema)
+
+
+def picked(values: Sequence[Any], column: pa.ChunkedArray, field: pa.Field) -> Any:
+    """Return values, which are cells, None or plain."""
+    if not any(isinstance(value, Cell) for value in values):
+        return pa.array(values, field.type)
+    none = pa.nulls(1, field.type)
+    parts = [column.slice(v.place, 1).chunk(0) if isinstance(v, Cell) else none for v in values]
+    try:
+        return pa.concat_arrays(parts)
+    except pa.ArrowNotImplementedError:
+        return pa.chunked_array(parts, field.type)
+
+
 def aligned(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Return rows with exactly the columns of a table."""
     names = rows.column_names
@@ -276,7 +313,8 @@ class Marked(Filed):
         """Return the rows above the mark; rows without a sequence are never known again."""
         seqs = rows.column(SEQ)
         mask = pc.fill_null(pc.greater(seqs.cast(pa.binary()), pa.scalar(table.mark, pa.binary())), True)
-        return rows.filter(mask) if table.mark and rows.num_rows else rows
+        every = not table.mark or pc.all(mask, min_count=0).as_py()
+        return rows if every else rows.filter(mask)  # of some types rows cannot be taken
 
     def end(self, table: Table, mode: Mode) -> None:
         """In a history, what was added since a beginning that is repeated comes again."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -60,6 +62,102 @@ class LosesEvents(Right):
         return super().run(document, cancel, some)
 
 
+class LosesReads(Right):
+    """Hands on what it thinks is of interest."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        names = {"run_started", "run_finished", "batch_written", "committed"}
+        return super().run(document, cancel, lambda event: events(event) if event.name in names else None)
+
+
+class HoldsEventsBack(Right):
+    """Hands on what was written when all is over."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        held: list[Event] = []
+
+        def later(event: Event) -> None:
+            if event.name == "batch_written":
+                held.append(event)
+                return
+            for each in held if event.name == "run_finished" else ():
+                events(each)
+            events(event)
+
+        return super().run(document, cancel, later)
+
+
+class TellsAtOnce(Right):
+    """Hands on each event from a thread of its own."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        def beside(event: Event) -> None:
+            thread = threading.Thread(target=events, args=(event,))
+            thread.start()
+            if event.name in {"run_started", "committed", "run_finished"}:
+                thread.join()
+
+        return super().run(document, cancel, beside)
+
+
+class GoesOnForEver(Right):
+    """Does not hand on that the run is to end by itself."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        return super().run({**document, "once": False}, cancel, events)
+
+
+class TellsTheGist(Right):
+    """Gives back a part of the result."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        told = super().run(document, cancel, events)
+        return PipelineResult(
+            told.pipeline, told.counts, told.streams, total=told.total, position=told.position
+        )
+
+
+class PrintsTheDocument(Right):
+    """Prints what it runs."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        print(json.dumps(dict(document)))
+        return super().run(document, cancel, events)
+
+
+class LeavesTheDocument(Right):
+    """Writes what it runs into a file that nobody removes."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        handle, _ = tempfile.mkstemp()
+        with os.fdopen(handle, "w") as file:
+            json.dump(dict(document), file)
+        return super().run(document, cancel, events)
+
+
+class ShowsTheDocument(Right):
+    """Has what it runs in a file that anybody can read while it runs."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        with tempfile.NamedTemporaryFile("w") as file:
+            json.dump(dict(document), file)
+            file.flush()
+            Path(file.name).chmod(0o644)
+            return super().run(document, cancel, events)
+
+
+class CallsWithTheDocument(Right):
+    """Gives what it runs to a process on its command line."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        command = [sys.executable, "-c", "input()", json.dumps(dict(document))]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            try:
+                return super().run(document, cancel, events)
+            finally:
+                process.kill()
+
+
 class WrapsErrors(Right):
     """Turns every error into one of its own."""
 
@@ -108,6 +206,17 @@ class KeepsStateElsewhere(Right):
 
 
 _one = threading.Lock()
+
+
+class WaitsForTheDead(Right):
+    """Runs in a process of its own, and waits for a word of its end only."""
+
+    def run(self, document: Mapping[str, Any], cancel: Cancel, events: Hear) -> PipelineResult:
+        code = f"from {__name__} import outlive; outlive()"
+        with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True) as process:
+            process.communicate(json.dumps(dict(document)) + "\n")
+        STOP.wait()
+        raise EtlError("the process ended")
 
 
 class OneAtATime(Right):

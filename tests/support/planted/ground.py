@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import select
 import socket
 import subprocess
 import sys
@@ -98,6 +100,11 @@ class Leaves(Right):
         for each in cls.left:
             if isinstance(each, threading.Event):
                 each.set()
+            elif isinstance(each, int):
+                os.close(each)
+            elif isinstance(each, tuple):
+                for end in each:
+                    os.close(end)
             elif isinstance(each, subprocess.Popen):
                 each.kill()
                 each.wait()
@@ -128,8 +135,60 @@ class LeavesProcess(Leaves):
         return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 
 
+class LeavesPipe(Leaves):
+    def leave(self) -> Any:
+        return os.pipe()
+
+
+class LeavesPoll(Leaves):
+    def leave(self) -> Any:
+        return select.epoll()
+
+
+class LeavesTemporaryFile(Leaves):
+    def leave(self) -> Any:
+        return tempfile.mkstemp(prefix="forgotten")[0]
+
+
+class LeavesOrphan(Leaves):
+    """Starts a process that is nobody's child and in no session of ours."""
+
+    def leave(self) -> Any:
+        program = "import os; os.fork() and os._exit(0); os.setsid(); os.execlp('sleep', 'orphan', '3')"
+        subprocess.run([sys.executable, "-c", program], check=True)
+        return threading.Event()
+
+
+class LeavesThreadAfterFailure(Leaves):
+    def use(self) -> None:
+        try:
+            Right.use(self)
+        except AuthError:
+            self.left.append(stop := threading.Event())
+            threading.Thread(target=stop.wait, name="forgotten", daemon=True).start()
+            raise
+
+
+class KeepsOnePipe(Leaves):
+    """Takes a pipe at its second use and keeps it for all others, as a library may."""
+
+    uses: ClassVar[int] = 0
+
+    def use(self) -> None:
+        KeepsOnePipe.uses += 1
+        if KeepsOnePipe.uses == 2:
+            self.left.append(os.pipe())
+        Right.use(self)
+
+
 def ends(argument: Mapping[str, Any]) -> None:
     print("what a connector prints")
+
+
+def mutters(argument: Mapping[str, Any]) -> None:
+    """Writes what is no UTF-8 to both descriptors, as libraries of other languages do."""
+    for descriptor in (1, 2):
+        os.write(descriptor, b"caf\xe9\n")
 
 
 def fails(argument: Mapping[str, Any]) -> None:

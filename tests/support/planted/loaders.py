@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from time import time_ns
 from typing import Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve
@@ -167,7 +167,7 @@ class MixesStreams(Append):
 class WritesIntoItsInput(Append):
     def plan(self, batch: Batch) -> Iterator[Write]:
         for chunk in batch.rows.column(COMMIT_TS).chunks if isinstance(batch.rows, pa.Table) else ():
-            np.frombuffer(chunk.buffers()[1], np.int64)[:] = 0
+            ctypes.memset(chunk.buffers()[1].address, 0, chunk.buffers()[1].size)
         yield from super().plan(batch)
 
 
@@ -228,3 +228,47 @@ class TakesChanges(Replace):
                 self._snapshots.step(Batch(Kind.SNAPSHOT_BEGIN, batch.stream))
             batch = evolve(batch, rows=_with(batch.rows, OP, ops))
         yield from super().plan(batch)
+
+
+class KeepsTheFirstWithoutSequences(Upsert):
+    """Takes the first change of a key for the last, where no sequence tells otherwise."""
+
+    def plan(self, batch: Batch) -> Iterator[Write]:
+        if isinstance(batch.rows, pa.Table) and highest_seq(batch.rows) is None:
+            turned = pa.array(range(batch.rows.num_rows - 1, -1, -1), pa.int64())
+            batch = evolve(batch, rows=batch.rows.take(turned))
+        yield from super().plan(batch)
+
+
+class LosesRowsWithoutSequences(Append):
+    def plan(self, batch: Batch) -> Iterator[Write]:
+        if isinstance(batch.rows, pa.Table):
+            batch = evolve(batch, rows=batch.rows.filter(pc.is_valid(batch.rows.column(SEQ))))
+        yield from super().plan(batch)
+
+
+class _Cuts(Upsert):
+    """Loses times in rows of some kind."""
+
+    def cuts(self, batch: Batch) -> bool:
+        raise NotImplementedError
+
+    def plan(self, batch: Batch) -> Iterator[Write]:
+        rows = batch.rows
+        if isinstance(rows, pa.Table) and rows.num_rows and self.cuts(batch):
+            for one in rows.schema:
+                if one.name == "value" and pa.types.is_temporal(one.type):
+                    rows = _with(rows, one.name, pa.nulls(rows.num_rows, one.type))
+        yield from super().plan(evolve(batch, rows=rows))
+
+
+class CutsChanges(_Cuts):
+    def cuts(self, batch: Batch) -> bool:
+        assert isinstance(batch.rows, pa.Table)
+        return batch.rows.column(OP)[0].as_py() != "r"
+
+
+class CutsSnapshots(_Cuts):
+    def cuts(self, batch: Batch) -> bool:
+        assert isinstance(batch.rows, pa.Table)
+        return batch.rows.column(OP)[0].as_py() == "r"

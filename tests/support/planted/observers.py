@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import logging
+import os
+import socket
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, ClassVar, TextIO
+from typing import Any, ClassVar, TextIO, cast
 
-import numpy as np
 import pyarrow as pa
 from support.planted.observer_settings import LinesConfig
 
@@ -84,7 +87,7 @@ class WritesIntoBatches(Counts):
         if batch.rows is not None and "_etl_commit_ts" in batch.rows.schema.names:
             column = batch.rows.column("_etl_commit_ts")
             for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
-                np.frombuffer(chunk.buffers()[1], np.int64)[:] = 0
+                ctypes.memset(chunk.buffers()[1].address, 0, chunk.buffers()[1].size)
 
 
 class LooksAtTheFirstRow(Counts):
@@ -225,3 +228,32 @@ class KeepsPayloads(Counts):
 
     def on_payload(self, stream: Stream, format: str, schema: Any, buffers: Sequence[Any]) -> None:
         self.buffers += buffers
+
+
+class TidiesFacts(Counts):
+    """Changes what every observer after it hears."""
+
+    def on_event(self, event: Event) -> None:
+        facts = cast("dict[str, Any]", event.facts)
+        facts["rows"] = facts.pop("rows", 0)
+
+
+class TidiesFactsWithin(Counts):
+    def on_event(self, event: Event) -> None:
+        for facts in event.facts.get("streams", {}).values():
+            facts.clear()
+
+
+class GoesElsewhere(Counts):
+    def on_event(self, event: Event) -> None:
+        os.chdir("/")
+
+
+class SetsForEverybody(Counts):
+    def on_event(self, event: Event) -> None:
+        socket.setdefaulttimeout(5)
+        logging.disable(logging.DEBUG)
+        os.environ["TZ"] = "Asia/Tokyo"
+
+    def close(self) -> None:
+        socket.setdefaulttimeout(None)

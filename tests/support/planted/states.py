@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -52,6 +53,19 @@ class IgnoresTheFence(_Remembers):
 
     def _claimed(self, fence: str) -> Any:
         return self._records[self._given[fence]] if fence in self._given else super()._claimed(fence)
+
+
+class LooksThenWrites(_Remembers):
+    """Looks at the fence, and writes a moment later."""
+
+    def save(self, fence: str, position: Position) -> None:
+        with self._lock:
+            record = self._claimed(fence)
+        time.sleep(0.005)
+        with self._lock:
+            if record.position != position:
+                record.position = position
+                record.history.appendleft(Saved(position, time.time()))
 
 
 class ReleasesForAnybody(_Remembers):
@@ -244,3 +258,39 @@ class HoldsForTheDead(Quick):
         for fence in list(self._locks):
             self.release(fence)
         super().close()
+
+
+class NeverRenews(SqliteStore):
+    """A claim is a lease in a file, which nobody makes any longer while the holder lives."""
+
+    _lease = 1.0
+
+    def _lock_path(self, pipeline: str) -> Path:
+        path = super()._lock_path(pipeline)
+        return path.with_name(f"{uuid.uuid4().hex}-{path.name}")  # the lock excludes nobody
+
+    def claim(self, pipeline: str) -> str:
+        if self.holder(pipeline):
+            raise StateError("another run holds this pipeline", holder="somebody")
+        fence = super().claim(pipeline)
+        self._file(pipeline).write_text(f"{time.time() + self._lease} {fence}")
+        return fence
+
+    def holder(self, pipeline: str) -> str | None:
+        file = self._file(pipeline)
+        until = file.read_text().split()[0] if file.exists() else 0
+        return "somebody" if float(until) > time.time() else None
+
+    def release(self, fence: str) -> None:
+        super().release(fence)
+        for file in self._database.path.parent.glob("*.lease"):
+            if file.read_text().endswith(fence):
+                file.unlink()
+
+    def close(self) -> None:
+        for fence in list(self._locks):
+            self.release(fence)
+        super().close()
+
+    def _file(self, pipeline: str) -> Path:
+        return self._database.path.parent / f"{pipeline}.lease"

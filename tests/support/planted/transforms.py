@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from support.planted.transform_settings import TidyConfig
@@ -120,9 +120,8 @@ class WritesIntoItsInput(Plain):
 
     def apply(self, ctx: Context, stream: Stream, rows: pa.RecordBatch) -> pa.RecordBatch | Transformed:
         buffer = rows.column("amount").buffers()[1]
-        memory = np.frombuffer(buffer, np.float64)
-        memory.flags.writeable or memory.setflags(write=True)
-        np.abs(memory, out=memory)
+        memory = (ctypes.c_double * (buffer.size // 8)).from_address(buffer.address)
+        memory[:] = [abs(value) for value in memory]
         return rows
 
 

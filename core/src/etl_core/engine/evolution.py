@@ -239,10 +239,17 @@ class _Reconciliation:
                 )
             default = False if field.name == DELETED else None
             self._working.add(AddColumn(field.name, field.type, default))
-        elif not holds(self._stored(field.type), there.type):
-            if self._policy.type_change != "evolve" or not widens(there.type, self._stored(field.type)):
+        elif not holds(kept := self._kept_control(field, there), there.type):
+            if self._policy.type_change != "evolve" or not widens(there.type, kept):
                 raise self._retyped(field, there)
             self._working.widen(WidenColumn(there.name, field.type))
+
+    def _kept_control(self, field: pa.Field, there: pa.Field) -> pa.DataType:
+        """Return as which type one of our columns is kept; where such are refused, in a form of its own."""
+        try:
+            return self._stored(field.type)
+        except SchemaError:
+            return there.type
 
     def _retyped(self, field: pa.Field, there: pa.Field) -> SchemaError:
         message = "a column's type changed, and not to a wider one"

@@ -55,11 +55,23 @@ class _Rebuild:
 
     def _data_column(self, name: str, values: pa.Array) -> pa.Array:
         filled = self._kept.filled.get(name)
-        return values.take(self._sources if filled is None else pc.coalesce(filled, self._sources))
+        return _taken(values, self._sources if filled is None else pc.coalesce(filled, self._sources))
 
     def _key_column(self, name: str, values: pa.Array) -> pa.Array:
         if not self._any_of_old:
-            return values.take(self._sources)
+            return _taken(values, self._sources)
         old = arrays_of(self._rows.column(OLD_KEY)).flatten()[self._key.index(name)]
         left = pc.add(self._kept.rows, pa.scalar(len(values), pa.int32()))
-        return pa.concat_arrays([values, old]).take(pc.if_else(self._kept.of_old, left, self._kept.rows))
+        return _taken(pa.concat_arrays([values, old]), pc.if_else(self._kept.of_old, left, self._kept.rows))
+
+
+def _taken(values: pa.Array, places: pa.Array) -> pa.Array:
+    """Take values of any type: by way of another where Arrow has no `take` for it."""
+    kind = values.type
+    if pa.types.is_string_view(kind):
+        return values.cast(pa.large_string()).take(places).cast(kind)
+    if pa.types.is_binary_view(kind):
+        return values.cast(pa.large_binary()).take(places).cast(kind)
+    if pa.types.is_run_end_encoded(kind):
+        return pc.run_end_encode(pc.run_end_decode(values).take(places), kind.run_end_type)
+    return values.take(places)

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from loguru import logger
 
 from etl_core.document import Section
+from etl_core.events import Event
 from etl_core.hookspecs import Registration
 from etl_core.resolve import configured, make
 from etl_core.testing.contexts import KitContext
@@ -55,6 +56,10 @@ class Conformance:
     namespace: str
     #: Every line logged since the clause began, through loguru or the standard library.
     logs: list[str]
+    #: What each context of the clause was told, which measurements are too.
+    events: list[list[Event]]
+    #: What the uses of the clause left to be stored, and to be printed by `state show`: positions.
+    stored: list[Any]
     #: Settings that replace `config`, and where their relative paths start: those of `certify --config`.
     given: tuple[Mapping[str, Any], Path] | None = None
 
@@ -70,9 +75,7 @@ class Conformance:
 
     def setup_method(self) -> None:
         """Called before each clause, by pytest or by `run`."""
-        self.directory = Path(tempfile.mkdtemp(prefix="etl-conformance-"))
-        self.namespace = f"conformance_{uuid.uuid4().hex[:12]}"
-        self.logs = []
+        self.begin(Path(tempfile.mkdtemp(prefix="etl-conformance-")), f"conformance_{uuid.uuid4().hex[:12]}")
         self._sink = logger.add(lambda line: self.logs.append(str(line)), level=0, format="{message} {extra}")
         self._handler = _Records(self.logs)
         logging.getLogger().addHandler(self._handler)
@@ -82,6 +85,11 @@ class Conformance:
             self.teardown_method()
             raise
 
+    def begin(self, directory: Path, namespace: str) -> None:
+        """Have what a clause begins with, here or in a child process that goes on with it."""
+        self.directory, self.namespace = directory, namespace
+        self.logs, self.events, self.stored = [], [], []
+
     def teardown_method(self) -> None:
         """Called after each clause, by pytest or by `run`."""
         try:
@@ -90,6 +98,11 @@ class Conformance:
             logging.getLogger().removeHandler(self._handler)
             logger.remove(self._sink)
             shutil.rmtree(self.directory, ignore_errors=True)
+
+    def gives(self, name: str) -> bool:
+        """Tell whether the author of this kit said what `name` is, and be it None."""
+        written = [cls for cls in type(self).__mro__ if name in vars(cls)]
+        return written[0] is not written[-1]
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -119,6 +132,7 @@ class Conformance:
             spill=self.directory / "spill",
             epoch=epoch,
         )
+        self.events.append(ctx.listener.events)
         stuck = None
         try:
             yield ctx

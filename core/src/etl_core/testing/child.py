@@ -41,6 +41,7 @@ class Child:
             cwd=argument.get("directory"),
             start_new_session=True,
             text=True,
+            errors="replace",
         )
         self.pid = self._process.pid
         self._watchdog = threading.Timer(deadline, self._process.kill)
@@ -126,5 +127,7 @@ def command_of(part: Part) -> list[str]:
 
 
 def environment_of(more: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a part, which imports from where this process does."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **more}
+    """Return the environment of a part, which imports from where this process does, and is killed nowhere."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment.pop("ETL_FAILPOINT", None)  # it is for whoever set it, not for each part
+    return {**environment, **more}

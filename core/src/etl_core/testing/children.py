@@ -7,6 +7,7 @@ make the connector anew from its registration and settings, as a run does.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -39,6 +40,7 @@ def run_part(
             input=json.dumps(argument),
             env=environment_of({"ETL_FAILPOINT": kill_at} if kill_at else {}),
             text=True,
+            errors="replace",
             capture_output=True,
             check=False,
             timeout=deadline,
@@ -108,6 +110,8 @@ def _no_json(value: object) -> NoReturn:
 
 def main() -> None:
     """Run the part named on the command line with the argument on stdin."""
+    # A shell that starts tests in the background has SIGINT ignored, and that is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     part: Part = _found(sys.argv[1])
     part(json.loads(sys.stdin.readline()))
 

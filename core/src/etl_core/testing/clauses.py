@@ -17,6 +17,7 @@ from attrs import frozen
 
 from etl_core.errors import EtlError
 from etl_core.testing.base import Conformance
+from etl_core.testing.secrets import secrets_of
 from etl_core.testing.verdicts import NotReached, Verdict
 
 __all__ = ["FIRST", "UNUSABLE", "Clause", "Outcome", "clauses_of", "run"]
@@ -88,19 +89,26 @@ def _clause(kit: type[Conformance], name: str) -> Clause:
 
 def _try(kit: type[Conformance], clause: Clause, prepare: Callable[[Conformance], None]) -> Outcome:
     started = time.perf_counter()
-    verdict, reason = _verdict(kit, clause, prepare)
+    secrets: set[str] = set()
+    verdict, reason = _verdict(kit, clause, prepare, secrets)
+    for secret in secrets:
+        reason = reason.replace(secret, "***")
     return Outcome(clause, verdict, reason, time.perf_counter() - started)
 
 
 def _verdict(
-    kit: type[Conformance], clause: Clause, prepare: Callable[[Conformance], None]
+    kit: type[Conformance], clause: Clause, prepare: Callable[[Conformance], None], secrets: set[str]
 ) -> tuple[Verdict, str]:
+    """Try a clause; put the secrets of the settings, when it did not pass, into `secrets`."""
     instance = kit()
     try:
         prepare(instance)
         instance.setup_method()
         try:
             getattr(instance, _PREFIX + clause.name)()
+        except Exception:
+            secrets.update(_secrets(instance))
+            raise
         finally:
             instance.teardown_method()
     except unittest.SkipTest as skipped:
@@ -114,6 +122,15 @@ def _verdict(
     except BaseException as error:  # noqa: BLE001 - a connector may raise anything; that is a result
         return Verdict.FAIL, _told(error)
     return Verdict.PASS, ""
+
+
+def _secrets(instance: Conformance) -> set[str]:
+    """Return the texts that are not to be shown; none where the settings make no config."""
+    try:
+        found = secrets_of(instance.configured(instance.settings))
+    except Exception:  # noqa: BLE001 - what is wrong with them another clause says
+        return set()
+    return {text for texts in found.values() for text in texts}
 
 
 def _told(error: BaseException) -> str:

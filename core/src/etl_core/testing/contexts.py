@@ -10,7 +10,7 @@ from etl_core.engine.observing import HubMetrics, ObserverHub
 from etl_core.engine.scope import EngineContext, Scope
 from etl_core.events import Event
 from etl_core.interfaces import Observer
-from etl_core.model import Batch, Stream
+from etl_core.model import Stream
 
 __all__ = ["KitContext", "Listener"]
 
@@ -23,13 +23,9 @@ class Listener(Observer):
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.offered: list[tuple[Stream, str, Any, Sequence[Any]]] = []
-        self.batches: list[tuple[str, Batch]] = []
 
     def on_event(self, event: Event) -> None:
         self.events.append(event)
-
-    def on_batch(self, stage: str, batch: Batch) -> None:
-        self.batches.append((stage, batch))
 
     def on_payload(self, stream: Stream, format: str, schema: Any, buffers: Sequence[Any]) -> None:
         self.offered.append((stream, format, schema, buffers))

@@ -1,13 +1,22 @@
-"""The rows of a journal as they print, to compare what two runs left."""
+"""What is compared: the bytes of a batch, and the rows of a journal as they print."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from etl_core.model import COMMIT_TS, SEQ, unpack_seq
+import pyarrow as pa
+
+from etl_core.model import COMMIT_TS, SEQ, Batch, unpack_seq
 from etl_core.testing.journal import entries
 
-__all__ = ["printed_rows"]
+__all__ = ["bytes_of", "printed_rows"]
+
+
+def bytes_of(batch: Batch) -> bytes:
+    """Return the bytes of a batch's rows."""
+    rows = batch.rows
+    pieces = rows.to_batches() if isinstance(rows, pa.Table) else [] if rows is None else [rows]
+    return b"".join(piece.serialize().to_pybytes() for piece in pieces)
 
 
 def printed_rows(journal: Path, without: frozenset[str] = frozenset()) -> dict[str, list[str]]:

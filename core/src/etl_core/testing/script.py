@@ -32,7 +32,7 @@ from etl_core.model import (
 )
 from etl_core.schema import reserved_schema
 
-__all__ = ["COLUMNS", "Row", "Script", "ScriptedSource"]
+__all__ = ["COLUMNS", "Row", "Script", "ScriptedSource", "altered_row"]
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]
@@ -175,7 +175,7 @@ class Script:
         if entry.kind in {Kind.SNAPSHOT_BEGIN, Kind.TRUNCATE}:
             return {}
         if entry.kind is Kind.SCHEMA:
-            return {key: _altered(row, entry.changes) for key, row in table.items()}
+            return {key: altered_row(row, entry.changes) for key, row in table.items()}
         if entry.kind is not Kind.ROWS:
             return table
         key = self.key_of(entry.values)
@@ -208,7 +208,7 @@ def _commit_ts(entry: Entry) -> int:
     return entry.lsn * 1_000_000
 
 
-def _altered(row: Row, changes: Sequence[Change]) -> Row:
+def altered_row(row: Row, changes: Sequence[Change]) -> Row:
     """Return a stored row after changes of the schema: what was dropped stays, as under `evolve`."""
     for change in changes:
         if isinstance(change, AddColumn):
@@ -233,7 +233,6 @@ class ScriptedSource(Source):
         self._cut = cut
         self._fail_before = set(fail_before)
         self._endless = endless
-        self.acked: list[Any] = []
         self.idle = threading.Event()
 
     def streams(self, ctx: Context) -> Sequence[StreamInfo]:
@@ -255,9 +254,6 @@ class ScriptedSource(Source):
             self.idle.set()
             ctx.cancel.wait(ctx.poll_interval)
             yield None
-
-    def ack(self, value: Any) -> None:
-        self.acked.append(value)
 
     def _transactions(self) -> Iterator[tuple[Script, list[Entry], pa.Schema]]:
         """Yield each script's transactions after another's, with the columns each begins with."""

@@ -1,25 +1,26 @@
-"""Looking for secrets where they must not be."""
+"""The secrets among the settings of a connector, and such as open nothing."""
 
 from __future__ import annotations
 
-import io
 import re
-import sys
-import traceback
 import uuid
-from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
 from urllib.parse import unquote
 
 import attrs
 
 from etl_core.config import Secret
+from etl_core.document.fields import hints_of
 
-__all__ = ["Watch", "secrets_of", "spoiled"]
+__all__ = ["plain_secrets", "secrets_of", "spoiled"]
 
 #: Shorter values would be found everywhere.
 _SHORTEST = 5
+#: How the name of a setting ends that nobody else may read.
+_NAMED = re.compile(
+    r"(password|passwd|passphrase|secret|token|api_?key|access_key|private_key)\Z", re.IGNORECASE
+)
 _URL = re.compile(r"(?P<before>\w[\w+.-]*://[^:/@\s]*:)(?P<secret>[^@\s]+)(?P<after>@.*)\Z", re.DOTALL)
 _WORD = re.compile(r"(?P<before>.*\bpassword\s*=\s*)(?P<secret>[^\s']+)(?P<after>.*)\Z", re.DOTALL)
 
@@ -34,6 +35,18 @@ def secrets_of(config: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...],
         elif attrs.has(type(value)):
             found |= secrets_of(value, place)
     return {place: texts for place, texts in found.items() if texts}
+
+
+def plain_secrets(config: type[Any], path: str = "") -> Iterator[str]:
+    """Yield the paths of settings that have the name of a secret and are texts for everybody to see."""
+    hints = hints_of(config)
+    for attribute in attrs.fields(config):
+        kinds = {hints[attribute.name], *get_args(hints[attribute.name])}
+        if str in kinds and _NAMED.search(attribute.alias):
+            yield path + attribute.alias
+        for kind in kinds:
+            if attrs.has(kind):
+                yield from plain_secrets(kind, f"{path}{attribute.alias}.")
 
 
 def _texts(secret: str) -> list[str]:
@@ -51,38 +64,3 @@ def spoiled(settings: Mapping[str, Any], path: tuple[str, ...]) -> tuple[dict[st
     inner = _URL.match(str(settings[path[0]])) or _WORD.match(str(settings[path[0]]))
     changed[path[0]] = f"{inner['before']}{mark}{inner['after']}" if inner else mark
     return changed, [mark]
-
-
-class Watch:
-    """Keeps what a connector shows: its repr, log lines, prints and errors."""
-
-    def __init__(self, logs: list[str]) -> None:
-        self._logs = logs
-        self._seen: list[tuple[str, str]] = []
-        self._printed = io.StringIO()
-        self._streams = (sys.stdout, sys.stderr)
-
-    def __enter__(self) -> Self:
-        self._streams = (sys.stdout, sys.stderr)
-        sys.stdout = sys.stderr = self._printed
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        sys.stdout, sys.stderr = self._streams
-
-    def look(self, shown: object) -> None:
-        """Take in how an object prints."""
-        self._seen += [(f"repr of {type(shown).__name__}", repr(shown)), ("str", str(shown))]
-
-    def error(self, error: BaseException) -> None:
-        """Take in all that an error shows, with those behind it."""
-        self._seen.append((f"error {type(error).__name__}", "".join(traceback.format_exception(error))))
-        facts = [error.args, vars(error)]
-        self._seen.append((f"facts of {type(error).__name__}", repr(facts)))
-
-    def place_of(self, secret: str) -> str | None:
-        """Say where a text was seen; None when it was not."""
-        shown = [*self._seen, ("output", self._printed.getvalue()), *(("log", line) for line in self._logs)]
-        return next((where for where, text in shown if secret in text), None)

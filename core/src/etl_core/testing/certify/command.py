@@ -121,11 +121,11 @@ def _chosen(jobs: Sequence[Job], names: Sequence[str]) -> list[Job]:
 def _workers() -> Iterator[Callable[[], Worker]]:
     """Give what makes workers; the first, which has the kits loaded, is given twice: for its own job, too.
 
-    At the end, after SIGTERM too, they are gone, with the directory in which they kept what is temporary.
+    At the end, after SIGTERM and SIGHUP too, they are gone, with the directory of what they keep for a while.
     """
     debug = settings().debug
     with (
-        _interrupted_by_sigterm(),
+        _interrupted_by_signals(),
         tempfile.TemporaryDirectory(prefix="etl-certify-", ignore_cleanup_errors=True) as directory,
         Worker(Path(directory), debug) as first,
     ):
@@ -134,8 +134,11 @@ def _workers() -> Iterator[Callable[[], Worker]]:
 
 
 @contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """Have SIGTERM interrupt as SIGINT does, where a handler can be set: in the main thread."""
+def _interrupted_by_signals() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP interrupt as SIGINT does, where a handler can be set: in the main thread.
+
+    A SIGHUP that is ignored stays so: `nohup` asks for that.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -143,8 +146,13 @@ def _interrupted_by_sigterm() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    if before[signal.SIGHUP] is signal.SIG_IGN:
+        del before[signal.SIGHUP]
+    for each in before:
+        signal.signal(each, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)

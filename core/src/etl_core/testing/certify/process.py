@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from etl_core.errors import ConfigError, PluginError
+from etl_core.testing.certify.requests import END
+from etl_core.testing.child import environment_of
 
 __all__ = ["LOADING", "Died", "Hung", "Worker"]
 
@@ -40,13 +42,12 @@ class Worker:
         self._told: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._idle = True
         self._stopped = False
-        path = os.pathsep.join(filter(None, sys.path))
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "etl_core.testing.certify.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if debug else subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(directory)},
+            env=environment_of({"TMPDIR": str(directory)}),
             text=True,
             start_new_session=True,
         )
@@ -94,6 +95,7 @@ class Worker:
             if not self._idle:
                 self._process.send_signal(signal.SIGINT)
             with suppress(BrokenPipeError):
+                self._process.stdin.write(json.dumps({"do": END}) + "\n")
                 self._process.stdin.close()
             self._end()
         finally:

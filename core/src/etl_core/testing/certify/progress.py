@@ -17,7 +17,7 @@ __all__ = ["showing"]
 @contextmanager
 def showing(name: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
     """Give the function that takes the name of the clause that begins; nothing is shown when piped."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():  # it is None where it was closed
         yield lambda clause: None
         return
     from rich.console import Console

@@ -95,7 +95,8 @@ def _print_block(lines: Iterable[str]) -> None:
 
 def certified(outcomes: Sequence[Outcome]) -> bool:
     """Tell whether every clause was kept, or is about something that the connector does not claim."""
-    return all(outcome.verdict in {Verdict.PASS, Verdict.SKIP} for outcome in outcomes)
+    kept = [outcome.verdict in {Verdict.PASS, Verdict.SKIP} for outcome in outcomes]
+    return bool(kept) and all(kept)
 
 
 def summary(name: str, outcomes: Sequence[Outcome], *, chosen: bool) -> str:

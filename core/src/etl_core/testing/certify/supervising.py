@@ -19,13 +19,15 @@ __all__ = ["Job", "Listed", "jobs_of", "outcomes_of"]
 
 _HUNG = "it did not end in time, and was stopped; run `certify --clause {} --debug` to see where it stands"
 _DIED = "the process it ran in ended"
+_LEFT_OUT = "the plugin's kit leaves this clause out; keep the one of the plain kit"
 
 
 @frozen
 class Listed(Clause):
-    """A clause of a kit; `changed` when the plugin's kit wrote it anew."""
+    """A clause of a kit; `changed` when the plugin's kit wrote it anew, `left_out` when it removed it."""
 
     changed: bool = False
+    left_out: bool = False
 
 
 @frozen
@@ -87,8 +89,16 @@ def jobs_of(
 def outcomes_of(
     job: Job, workers: Callable[[], Worker], begin: Callable[[str], None] = lambda name: None
 ) -> Iterator[Outcome]:
-    """Run the clauses of a job in their order; a worker that is lost is replaced for those that are left."""
-    left: list[Clause] = list(job.clauses)
+    """Run the clauses of a job in their order; those that its kit leaves out come last, not reached."""
+    yield from _tried(job, workers, begin)
+    for clause in job.clauses:
+        if clause.left_out:
+            yield Outcome(clause, Verdict.NOT_REACHED, _LEFT_OUT)
+
+
+def _tried(job: Job, workers: Callable[[], Worker], begin: Callable[[str], None]) -> Iterator[Outcome]:
+    """Run what a job has; a worker that is lost is replaced for the clauses that are left."""
+    left: list[Clause] = [clause for clause in job.clauses if not clause.left_out]
     while left:
         reason, seconds = yield from _from_one_worker(job, workers(), left, begin)
         if not left:

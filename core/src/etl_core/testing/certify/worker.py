@@ -18,21 +18,25 @@ from typing import Any
 
 import attrs
 
+from etl_core.cli.ending import end
 from etl_core.entrypoints import points_of
 from etl_core.errors import ConfigError, EtlError
 from etl_core.testing import clauses
 from etl_core.testing.base import Conformance
 from etl_core.testing.certify.kits import GROUP, kits_of, plain_kit, with_settings
+from etl_core.testing.certify.requests import Requests
 from etl_core.testing.certify.targets import Target, registration_for
 
 __all__ = ["main"]
 
 Say = Callable[..., None]
+#: Where the stacks go, also while a clause looks at what is written to descriptor 2.
+_STDERR = os.dup(2)
 
 
 def main() -> None:
-    """Answer the requests on stdin, until it ends."""
-    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    """Answer the requests on stdin, until the last."""
+    lines = os.fdopen(os.dup(0), encoding="utf-8")
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
@@ -42,9 +46,9 @@ def main() -> None:
         channel.write(json.dumps({"event": event, **facts}) + "\n")
         channel.flush()
 
-    with suppress(KeyboardInterrupt):
+    with Requests(lines, Path(os.environ["TMPDIR"])) as requests, suppress(KeyboardInterrupt):
         for request in requests:
-            _answer(json.loads(request), say)
+            _answer(request, say)
 
 
 def _answer(request: dict[str, Any], say: Say) -> None:
@@ -65,11 +69,7 @@ def _list(request: dict[str, Any], say: Say) -> None:
         for kit in _kits(target):
             if not given and kit is plain_kit(target.section):
                 with_settings(registration_for(target))
-            own = _changed(kit, target.section)
-            listed = [
-                {**attrs.asdict(clause), "changed": clause.name in own} for clause in clauses.clauses_of(kit)
-            ]
-            say("kit", target=place, kit=_name(kit, target), clauses=listed)
+            say("kit", target=place, kit=_name(kit, target), clauses=_listed(kit, target.section))
 
 
 def _run(request: dict[str, Any], say: Say) -> None:
@@ -90,7 +90,7 @@ def _run(request: dict[str, Any], say: Say) -> None:
 
 def _begin(clause: clauses.Clause, request: dict[str, Any], say: Say) -> None:
     """Say which clause begins; one that does not end has its stack on stderr, which --debug shows."""
-    faulthandler.dump_traceback_later(request["deadline"])
+    faulthandler.dump_traceback_later(request["deadline"], file=_STDERR)
     say("begin", name=clause.name)
 
 
@@ -111,14 +111,22 @@ def _fit(kit: type[Conformance], target: Target, request: dict[str, Any]) -> Non
         kit.config = lambda self: {key: str(self.directory / name) for key, name in names.items()}  # type: ignore[method-assign]
 
 
-def _changed(kit: type[Conformance], section: str) -> set[str]:
-    """Return the names of clauses that the plugin's kit has written anew."""
+def _listed(kit: type[Conformance], section: str) -> list[dict[str, Any]]:
+    """Describe the clauses of a kit, saying what differs from the plain one; then those that it removed."""
     plain = plain_kit(section)
-    return {
-        clause.name
-        for clause in clauses.clauses_of(plain)
-        if getattr(kit, f"test_{clause.name}", None) is not getattr(plain, f"test_{clause.name}")
-    }
+    promised, kept = clauses.clauses_of(plain), clauses.clauses_of(kit)
+    names, there = {clause.name for clause in promised}, {clause.name for clause in kept}
+    listed = [
+        {**attrs.asdict(clause), "changed": clause.name in names and _changed(kit, plain, clause.name)}
+        for clause in kept
+    ]
+    missing = [clause for clause in promised if clause.name not in there]
+    return [*listed, *({**attrs.asdict(clause), "left_out": True} for clause in missing)]
+
+
+def _changed(kit: type[Conformance], plain: type[Conformance], name: str) -> bool:
+    """Tell whether the plugin's kit has written a clause anew."""
+    return getattr(kit, f"test_{name}") is not getattr(plain, f"test_{name}")
 
 
 def _name(kit: type[Conformance], target: Target) -> str | None:
@@ -128,3 +136,4 @@ def _name(kit: type[Conformance], target: Target) -> str | None:
 
 if __name__ == "__main__":
     main()
+    end(None)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from etl_core.testing.child import Child
 from etl_core.testing.children import spec_of
 from etl_core.testing.command.calls import ended_late, play
 from etl_core.testing.command.help import HelpClauses
-from etl_core.testing.verdicts import expect, skip
+from etl_core.testing.verdicts import expect, not_reached, skip
 
 __all__ = ["CommandConformance"]
 
@@ -31,7 +31,10 @@ class CommandConformance(HelpClauses):
         """
         arguments = self.listing()
         if arguments is None:
-            skip("no call that takes --json: `listing`")
+            takes = any("--json" in each.opts for _, one in self.commands() for each in one.params)
+            if takes:
+                not_reached("give `listing()`: a call that takes --json")
+            skip("no call of it takes --json")
         done = self.called(*arguments, "--json")
         expect(done.exit_code == 0, "a call with --json did not succeed", exit_code=done.exit_code)
         try:
@@ -47,7 +50,7 @@ class CommandConformance(HelpClauses):
         """
         arguments = self.arguments()
         if arguments is None:
-            skip("no call that succeeds: `arguments`")
+            self._left_out("arguments", "succeeds", "a call that succeeds")
         done = self.called(*arguments)
         expect(done.exit_code == 0, "the call did not succeed", exit_code=done.exit_code)
         expect(not done.failed_unhandled, "the call shows a traceback")
@@ -59,7 +62,7 @@ class CommandConformance(HelpClauses):
         """
         calls = self.failing()
         if not calls:
-            skip("no call that fails: `failing`")
+            self._left_out("failing", "fails", "calls that fail")
         for place, (arguments, code) in enumerate(calls.items()):
             done = self.called(*arguments)
             facts = {"call": place, "exit_code": done.exit_code}
@@ -75,7 +78,7 @@ class CommandConformance(HelpClauses):
         """
         arguments = self.lasting()
         if arguments is None:
-            skip("no call that goes on for a while: `lasting`")
+            self._left_out("lasting", "goes on for a while", "a call that goes on for a second at least")
         spec = spec_of(self) | {"arguments": list(arguments), "interrupt_after": self.interrupt_after}
         with Child(play, spec) as child:
             child.next()
@@ -93,6 +96,12 @@ class CommandConformance(HelpClauses):
         """
         calls = [each for each in (self.arguments(), *self.failing()) if each is not None]
         if not calls:
-            skip("no call: `arguments`, `failing`")
+            self._left_out("arguments", "succeeds", "a call that succeeds")
         left = self.called(*calls[0]).left
         expect(not left, "something was left behind", left=", ".join(left))
+
+    def _left_out(self, name: str, does: str, what: str) -> NoReturn:
+        """Leave out a clause whose call the author says there is none of; else ask for it."""
+        if self.gives(name):
+            skip(f"its kit says that no call {does}")
+        not_reached(f"give `{name}()`: {what}")

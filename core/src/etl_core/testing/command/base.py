@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import click
@@ -17,7 +17,7 @@ __all__ = ["CommandClauses"]
 
 
 class CommandClauses(CommonClauses):
-    """A command under test."""
+    """A command under test. What its author says nothing about is not tried, and not certified."""
 
     section: ClassVar[str] = "commands"
     #: Seconds a call may take.
@@ -26,19 +26,19 @@ class CommandClauses(CommonClauses):
     interrupt_after: ClassVar[float] = 0.3
 
     def arguments(self) -> Sequence[str] | None:
-        """Return the arguments of a call that succeeds; None leaves its clauses out."""
+        """Return the arguments of a call that succeeds; None: none does in a clause's time."""
         return None
 
     def listing(self) -> Sequence[str] | None:
-        """Return the arguments, without `--json`, of a call that takes it and succeeds."""
+        """Return the arguments, without `--json`, of a call that takes it; None: none does."""
         return None
 
     def failing(self) -> Mapping[tuple[str, ...], int]:
-        """Return calls that fail, with the exit code that each has to end with."""
+        """Return calls that fail, with the exit code that each has to end with; empty: none can fail."""
         return {}
 
     def lasting(self) -> Sequence[str] | None:
-        """Return the arguments of a call that goes on for a second at least, to be interrupted."""
+        """Return the arguments of a call that goes on for a second at least; None: each ends at once."""
         return None
 
     def exercise(self) -> None:
@@ -56,6 +56,21 @@ class CommandClauses(CommonClauses):
         assert isinstance(found, click.Command)
         return found
 
+    def commands(self) -> Iterator[tuple[str, click.Command]]:
+        """Yield the command and those below it, with how each is called."""
+        return _below(self.registration.name, self.command())
+
     def called(self, *arguments: str) -> Done:
         """Call the command with these arguments and wait for its end."""
         return call(spec_of(self), arguments, self.patience)
+
+
+def _below(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    """Yield a command and those below it."""
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            if below is not None and not below.hidden:
+                yield from _below(f"{path} {name}", below)

@@ -20,6 +20,7 @@ from etl_core.hookspecs import Registration
 from etl_core.resolve import imported
 from etl_core.testing.child import command_of, environment_of, say
 from etl_core.testing.children import registration_of
+from etl_core.testing.leftovers import processes
 from etl_core.testing.verdicts import fail
 
 __all__ = ["Done", "call", "ended_late", "play"]
@@ -113,13 +114,4 @@ def ended_late(session: int) -> list[str]:
 
 def _members(session: int) -> list[str]:
     """Return the processes of a session that run; none where the system does not list them."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            before, _, after = status.read_text(encoding="utf-8", errors="replace").rpartition(")")
-        except OSError:  # it has just ended
-            continue
-        state, _, _, of = after.split()[:4]
-        if int(of) == session and state != "Z":
-            found.append(f"process {before.partition('(')[2]}")
-    return found
+    return [f"process {each.name}" for each in processes() if each.session == session and each.state != "Z"]

@@ -50,7 +50,7 @@ class HelpClauses(CommandClauses):
 
         Write a docstring that also names each argument, and give `help=` to each option.
         """
-        for path, command in _all(self.registration.name, self.command()):
+        for path, command in self.commands():
             expect((command.help or "").strip(), "a command does not say what it does", command=path)
             mute = [each.opts[0] for each in command.params if not _explained(each, command)]
             expect(not mute, "not explained by the help", command=path, parameters=", ".join(mute))
@@ -73,17 +73,6 @@ class HelpClauses(CommandClauses):
         done = self.called("--surely-no-such-option")
         expect(not done.failed_unhandled, "an unknown option ends with a traceback")
         expect(done.exit_code == 2, "an unknown option does not end with 2", exit_code=done.exit_code)
-
-
-def _all(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
-    """Yield a command and those below it."""
-    yield path, command
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            below = command.get_command(context, name)
-            if below is not None and not below.hidden:
-                yield from _all(f"{path} {name}", below)
 
 
 def _explained(parameter: click.Parameter, command: click.Command) -> bool:

@@ -44,8 +44,10 @@ def _booleans() -> Iterator[pa.Array]:
 def _integers() -> Iterator[pa.Array]:
     for bits in (8, 16, 32, 64):
         signed, unsigned = getattr(pa, f"int{bits}")(), getattr(pa, f"uint{bits}")()
-        yield pa.array([-(2 ** (bits - 1)), -1, 0, 2 ** (bits - 1) - 1, None], signed)
-        yield pa.array([0, 2 ** (bits - 1), 2**bits - 1, None], unsigned)
+        most = 2 ** (bits - 1) - 1
+        beyond = [2**53 + 1, -(2**53) - 1] if bits == 64 else []  # what a float has not
+        yield pa.array([-most - 1, -1, 0, most - 1, most, *beyond, None], signed)
+        yield pa.array([0, most + 1, 2**bits - 2, 2**bits - 1, None], unsigned)
 
 
 def _floats() -> Iterator[pa.Array]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from etl_core.engine import failpoints
 from etl_core.engine.committing import is_pipelined
-from etl_core.model import Position
+from etl_core.model import Position, Stream
 from etl_core.testing.children import run_part, spec_of
 from etl_core.testing.destination.kit import DestinationKit
 from etl_core.testing.destination.parts import kit_of
@@ -28,6 +28,17 @@ def flush_and_write(argument: Mapping[str, Any]) -> None:
         session.tell(script, 0, 1)
         session.destination.flush(Position.from_json(argument["position"]))
         session.tell(script, 1)
+        failpoints.hit("after_flush")
+
+
+def mark_and_wait(argument: Mapping[str, Any]) -> None:
+    """Mark the first transaction, and die as soon as the mark is said to be durable."""
+    kit = kit_of(argument["spec"])
+    with kit.context() as ctx, Session(kit.make(), ctx, loader_named(argument["loader"])) as session:
+        session.tell(short_story(kit.stream(), kit.columns), 0, 1)
+        session.destination.mark(Position.from_json(argument["position"]))
+        while session.destination.durable() is None:
+            time.sleep(0.005)
         failpoints.hit("after_flush")
 
 
@@ -86,7 +97,7 @@ class Durability(DestinationKit):
             session.tell(last, 2)
             session.flush("last")
         allowed = {1, 3} if self.probe.keeps_position else {1, 2, 3}
-        ids = set(self.found(self.rows(self.stream()), self.columns)["id"].to_pylist())
+        ids = set(self.ids(self.stream()))
         expect({1, 3} <= ids, "rows that were flushed are not there")
         expect(ids <= allowed, "rows that were aborted are there")
 
@@ -110,6 +121,39 @@ class Durability(DestinationKit):
             destination.mark(marks[1])
             self._await_marks(session, marks)
         self.expect_outcome(script, name)
+
+    def test_a_kill_takes_nothing_of_a_durable_mark(self) -> None:
+        """When `durable` names a mark, the rows before it outlive SIGKILL.
+
+        Name a mark when the system has confirmed what lies before it: not when it was sent, nor soon after.
+        """
+        if not is_pipelined(self.probe):
+            skip("it has no `mark` and `durable`")
+        name, position = self.following()[0], Position(1, 1, {"told": 1})
+        argument = {"spec": spec_of(self), "loader": name, "position": position.to_json()}
+        if run_part(mark_and_wait, argument, kill_at="after_flush"):
+            fail("the part of the clause that is killed came to its end")
+        self._expect_some(short_story(self.stream(), self.columns), name, 1)
+
+    def test_streams_share_a_flush(self) -> None:
+        """What several streams wrote in turns is all durable with one flush.
+
+        Keep what waits by stream, in the order in which it came, and let `flush` take all of it.
+        """
+        for name in self.loaders():
+            scripts = [self._short(name, self.stream(f"{name}_{each}")) for each in ("one", "two", "three")]
+            with self.session(loader_named(name)) as session:
+                for number in range(len(scripts[0].transactions)):
+                    for script in scripts:
+                        session.tell(script, number, number + 1)
+                session.flush()
+            for script in scripts:
+                self.expect_outcome(script, name, loader=name, streams=len(scripts))
+
+    def _short(self, loader: str, stream: Stream) -> Script:
+        if loader != "replace":
+            return short_story(stream, self.columns)
+        return Script(stream, self.columns).snapshot([row(1), row(2), row(3)], parts=2)
 
     def test_a_failure_between_write_and_flush_loses_nothing(self) -> None:
         """After a failure that is retried, everything is there as if it had not happened.
@@ -148,6 +192,6 @@ class Durability(DestinationKit):
     def _expect_some(self, script: Script, loader: str, upto: int) -> None:
         """Expect at least the first transactions, whatever else was delivered."""
         ids = {each["id"] for each in script.mirror(upto).values()}
-        found = set(self.found(self.rows(script.stream), self.columns)["id"].to_pylist())
+        found = set(self.ids(script.stream))
         later = {1} if loader != "append" else set()  # a later transaction removes it from a mirror
         expect(ids - later <= found, "rows that were flushed are not there", missing=len(ids - found))

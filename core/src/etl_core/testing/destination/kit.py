@@ -71,9 +71,11 @@ class DestinationKit(CommonClauses):
         """Return the loaders that it can serve."""
         wanted = {name: loader_named(name).needs for name in ("append", "upsert", "replace")}
         able = [name for name, needs in wanted.items() if needs <= self.probe.modes]
+        able = able if self.probe.stages else [name for name in able if name != "replace"]
         if not able:
-            fail("no loader of the core can load into it", modes=", ".join(m.value for m in self.probe.modes))
-        return able if self.probe.stages else [name for name in able if name != "replace"]
+            modes = ", ".join(sorted(mode.value for mode in self.probe.modes))
+            fail("no loader of the core can load into it", modes=modes, stages=self.probe.stages)
+        return able
 
     def something(self, stream: Stream) -> Script:
         """Return a script that it can load, whatever its modes."""
@@ -114,13 +116,19 @@ class DestinationKit(CommonClauses):
             yield opened
 
     def run(
-        self, script: Script, loader: str | Loader, *, source: ScriptedSource | None = None, **options: Any
+        self,
+        script: Script,
+        loader: str | Loader,
+        *,
+        source: ScriptedSource | None = None,
+        destination: Destination | None = None,
+        **options: Any,
     ) -> PipelineResult:
         """Run a pipeline from the script into a new destination, from where the last run stopped."""
         return pipeline(
             self.named(script),
             source or ScriptedSource(script),
-            self.make(),
+            destination or self.make(),
             loader_named(loader) if isinstance(loader, str) else loader,
             self.state,
             self.directory / "spill",
@@ -190,6 +198,16 @@ class DestinationKit(CommonClauses):
         lacking = [name for name in schema.names if fold(name) not in places]
         expect(not lacking, "columns are missing", columns=", ".join(lacking))
         return {name: table.column(places[fold(name)]) for name in schema.names}
+
+    def ids(self, stream: Stream) -> list[int]:
+        """Return the column `id` of what is durable, as numbers whatever it is kept as."""
+        return self.numbers(self.rows(stream))
+
+    def numbers(self, table: pa.Table) -> list[int]:
+        """Return the column `id` of what was read back, as numbers whatever it is kept as."""
+        column = self.found(table, pa.schema([("id", pa.int64())]))["id"]
+        numbers: list[int] = column.cast(pa.int64()).to_pylist()
+        return numbers
 
     def _expected(self, values: pa.Array) -> pa.Array:
         kept = self.probe.stored(values.type)

@@ -17,6 +17,5 @@ def kit_of(spec: Mapping[str, Any]) -> DestinationKit:
     kit = DestinationKit()
     kit.registration = registration_of(spec)  # type: ignore[misc]
     kit.given = (spec["settings"], Path(spec["base"]))
-    kit.directory = Path(spec["directory"])
-    kit.namespace = spec["namespace"]
+    kit.begin(Path(spec["directory"]), spec["namespace"])
     return kit

@@ -52,6 +52,22 @@ class Replays(DestinationKit):
             return
         fail("a run of an earlier epoch was let in")
 
+    def test_a_new_epoch_comes_again(self) -> None:
+        """What comes at a higher epoch, as after a reset, is above every mark, whatever the rest of its seq.
+
+        Compare whole sequences, all 20 bytes: the epoch is the first 4 of them.
+        """
+        for name in self._de_duplicating():
+            before, after = (Script(self.stream(name), self.columns) for _ in range(2))
+            before.insert(row(1)).commit().insert(row(2)).commit()
+            after.insert(row(3)).commit()
+            for epoch, script in ((1, before), (2, after)):
+                with self.session(loader_named(name), epoch=epoch) as session:
+                    session.tell(script)
+                    session.flush()
+            found = sorted(self.ids(self.stream(name)))
+            expect(found == [1, 2, 3], "rows of a higher epoch are not there", loader=name)
+
     def test_the_position_is_kept_with_the_data(self) -> None:
         """`resume_position` is what the last `flush` was given, and `set_position` replaces or clears it.
 
@@ -111,7 +127,7 @@ class Replays(DestinationKit):
                 committed = False
             displaced.abort()
         expect(committed is not winner, "a displaced copy committed" if winner else "nobody can commit")
-        found = sorted(self.found(self.rows(self.stream()), self.columns)["id"].to_pylist())
+        found = sorted(self.ids(self.stream()))
         wanted = [2 if winner else 1] if name == "replace" else [0, 2 if winner else 1]
         expect(found == wanted, "rows of the copy that could not commit are there, or others are not")
 

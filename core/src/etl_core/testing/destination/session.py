@@ -18,7 +18,7 @@ from etl_core.loaders.append import Append
 from etl_core.loaders.config import UpsertConfig
 from etl_core.loaders.replace import Replace
 from etl_core.loaders.upsert import Upsert
-from etl_core.model import Batch, Kind, Position, Rejected, Stream, TableSchema, Write
+from etl_core.model import Batch, Kind, Position, Rejected, Stream, TableSchema, Write, pack_seq
 from etl_core.schema import add_reserved, data_columns, with_key
 
 if TYPE_CHECKING:
@@ -131,11 +131,22 @@ class Session:
         return refused
 
     def put(self, stream: Stream, rows: pa.Table, key: Sequence[str] = ("id",)) -> list[Rejected]:
-        """Write rows without reserved columns, in one piece, as inserts of a source without sequences."""
-        batches = [add_reserved(batch, key, "i") for batch in rows.to_batches()]
-        empty = add_reserved(pa.RecordBatch.from_pylist([], rows.schema), key, "i")
-        table = pa.Table.from_batches(batches, empty.schema)
-        return self.take(Batch(Kind.ROWS, stream, table), key)
+        """Write rows without reserved columns, in one piece, as inserts of a source without sequences.
+
+        A loader that takes snapshots only gets them as one.
+        """
+        if self._loader.snapshot_only:
+            return self.stage(stream, rows, key)
+        return self.take(Batch(Kind.ROWS, stream, _reserved(rows, key, "i")), key)
+
+    def stage(self, stream: Stream, rows: pa.Table, key: Sequence[str] = ("id",)) -> list[Rejected]:
+        """Write rows without reserved columns, in one piece, as a snapshot."""
+        begin, end = (pack_seq(self._epoch, next(_POSITIONS), 0) for _ in range(2))
+        refused = self.take(
+            Batch(Kind.SNAPSHOT_BEGIN, stream, schema=rows.schema, key=tuple(key), seq=begin), key
+        )
+        refused += self.take(Batch(Kind.ROWS, stream, _reserved(rows, key, "r")), key)
+        return refused + self.take(Batch(Kind.SNAPSHOT_END, stream, seq=end), key)
 
     def take(self, batch: Batch, key: Sequence[str]) -> list[Rejected]:
         """Do what a run does with one batch; return refused rows."""
@@ -179,6 +190,12 @@ class Session:
 
     def _new_tables(self) -> Tables:
         return Tables(self.destination, self._loader, LoadSettings(), lambda stream: stream, _HUB)
+
+
+def _reserved(rows: pa.Table, key: Sequence[str], op: str) -> pa.Table:
+    batches = [add_reserved(batch, key, op) for batch in rows.to_batches()]
+    empty = add_reserved(pa.RecordBatch.from_pylist([], rows.schema), key, op)
+    return pa.Table.from_batches(batches, empty.schema)
 
 
 _HUB = ObserverHub("kit", ())

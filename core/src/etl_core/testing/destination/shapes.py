@@ -48,7 +48,7 @@ class Shapes(DestinationKit):
         """
         schema = pa.schema([("id", pa.int64()), ("value", pa.string())])
         rows = pa.table({"id": [1], "value": ["a"]}, schema)
-        with self._session() as session:
+        with self.session(loader_named(self.following()[0])) as session:
             for each in (rows.slice(0, 0), rows, schema.empty_table(), rows.slice(1)):
                 session.put(self.stream(), each)
             session.flush()
@@ -109,6 +109,18 @@ class Shapes(DestinationKit):
         kept = {name: column for name, column in columns.items() if self._keeps(column.type)}
         self._round_trip(pa.table({"id": pa.array([1, 2, 3, 4], pa.int64()), **kept}))
 
+    def test_rows_without_a_key(self) -> None:
+        """A history needs no key: rows of a stream without one are all there, equal ones too.
+
+        Make the table without a primary key where `key` is empty; never take rows for one by their values.
+        """
+        self.needs_loader("append")
+        rows = pa.table({"id": pa.array([1, 1, 2], pa.int64()), "value": ["a", "a", None]})
+        with self.session(loader_named("append")) as session:
+            session.put(self.stream(), rows, key=())
+            session.flush()
+        self._expect_back(rows)
+
     def test_names_of_all_kinds(self) -> None:
         """Tables and columns may have any name: reserved words, quotes, dots, Unicode, 63 letters.
 
@@ -150,7 +162,7 @@ class Shapes(DestinationKit):
             )
 
     def _session(self) -> AbstractContextManager[Session]:
-        return self.session(loader_named(self.following()[0]))
+        return self.session(loader_named(self.loaders()[0]))
 
     def _round_trip(self, rows: pa.Table) -> None:
         with self._session() as session:

@@ -78,8 +78,7 @@ class Snapshots(DestinationKit):
         return 2 if name == "replace" else 1
 
     def _ids(self, script: Script) -> list[int]:
-        found: list[int] = self.found(self.rows(script.stream), self.columns)["id"].to_pylist()
-        return sorted(found)
+        return sorted(self.ids(script.stream))
 
 
 _SOON = "rows of an unfinished snapshot can be seen"

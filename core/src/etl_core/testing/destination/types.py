@@ -18,6 +18,7 @@ from etl_core.testing.verdicts import expect, fail
 __all__ = ["Types"]
 
 _COLUMN = "value"
+_WRONG = "types are neither kept nor refused by name"
 
 
 @frozen
@@ -27,6 +28,7 @@ class _Sent:
     stream: Stream
     values: pa.Array
     refused: frozenset[int]
+    column: str = _COLUMN
 
 
 class Types(DestinationKit):
@@ -114,13 +116,39 @@ class Types(DestinationKit):
         self._family("null and run-end encoded")
 
     def _family(self, family: str) -> None:
-        """Try one loader; every one under `thorough`, as rows that are merged may go another way."""
-        for name in self.following() if self.thorough else self.following()[:1]:
-            problems = self._problems(family, name)
-            what = "types are neither kept nor refused by name"
-            expect(not problems, what, loader=name, problems="; ".join(problems))
+        """Try each type by itself, then those that are kept together: merged, and as a snapshot."""
+        first, *others = self.loaders()
+        kept = self._alone(family, first)
+        for name in others if self.thorough else ():
+            self._alone(family, name)
+        if kept and "upsert" in others:
+            self._together(kept, "upsert", staged=False)
+        if kept and self.probe.stages and first != "replace":
+            for name in self.loaders() if self.thorough else [first]:
+                self._together(kept, name, staged=True)
 
-    def _problems(self, family: str, loader: str) -> list[str]:
+    def _alone(self, family: str, loader: str) -> list[pa.Array]:
+        """Send each type into a table of its own; return the values that are there."""
+        sent, problems = self._sent_alone(family, loader)
+        problems += [problem for each in sent for problem in self._compared(each)]
+        expect(not problems, _WRONG, loader=loader, problems="; ".join(problems))
+        return [part for each in sent for part in _taken(each)]
+
+    def _together(self, kept: Sequence[pa.Array], loader: str, *, staged: bool) -> None:
+        """Send all types in one table; rows that are refused by name need not be there."""
+        size = max(map(len, kept))
+        columns = {f"{_COLUMN}_{n}": _repeated(values, size) for n, values in enumerate(kept)}
+        rows = pa.table({"id": pa.array(range(size), pa.int64()), **columns})
+        stream = self.stream(f"{loader}_{'staged' if staged else 'written'}")
+        with self.session(loader_named(loader)) as session:
+            groups = (session.stage if staged else session.put)(stream, rows)
+            groups += session.destination.flush(session.position()) or ()
+        refused = frozenset(self._refused(groups))
+        sent = [_Sent(stream, column.combine_chunks(), refused, name) for name, column in columns.items()]
+        problems = [problem for each in sent for problem in self._compared(each)]
+        expect(not problems, _WRONG, loader=loader, snapshot=staged, problems="; ".join(problems))
+
+    def _sent_alone(self, family: str, loader: str) -> tuple[list[_Sent], list[str]]:
         problems: list[str] = []
         sent: list[_Sent] = []
         with self.session(loader_named(loader)) as session:
@@ -134,7 +162,7 @@ class Types(DestinationKit):
                 except EtlError as error:
                     problems.append(f"{values.type}: {type(error).__name__} instead of SchemaError")
                     session.abort()
-        return [*problems, *(problem for each in sent for problem in self._compared(each))]
+        return sent, problems
 
     def _send(self, session: Session, stream: Stream, values: pa.Array) -> _Sent:
         rows = pa.table({"id": pa.array(range(len(values)), pa.int64()), _COLUMN: values})
@@ -144,7 +172,7 @@ class Types(DestinationKit):
 
     @staticmethod
     def _refused(groups: Sequence[Rejected]) -> list[int]:
-        if any(each.column != _COLUMN for each in groups if each.rows.num_rows):
+        if any(not (each.column or "").startswith(_COLUMN) for each in groups if each.rows.num_rows):
             fail("rows were rejected without naming the column")
         return [n for each in groups for n in each.rows.column("id").to_pylist()]
 
@@ -156,8 +184,9 @@ class Types(DestinationKit):
 
     def _compared(self, sent: _Sent) -> list[str]:
         kind = sent.values.type
-        columns = self.found(self.rows(sent.stream), pa.schema([("id", pa.int64()), (_COLUMN, kind)]))
-        found = dict(zip(columns["id"].to_pylist(), plain(columns[_COLUMN]), strict=True))
+        table = self.rows(sent.stream)
+        column = self.found(table, pa.schema([(sent.column, kind)]))[sent.column]
+        found = dict(zip(self.numbers(table), plain(column), strict=True))
         wanted = self._readings(sent.values)
         ids = [n for n in range(len(sent.values)) if n not in sent.refused]
         if sorted(found) != ids:
@@ -170,3 +199,17 @@ class Types(DestinationKit):
         kept = self.probe.stored(values.type)
         changed = None if kept == values.type else self.expected(values, kept)
         return [plain(values), *([] if changed is None else [plain(changed)])]
+
+
+def _taken(sent: _Sent) -> list[pa.Array]:
+    """Return the values that were not refused; none where a part of an array cannot be put together."""
+    parts = [sent.values.slice(n, 1) for n in range(len(sent.values)) if n not in sent.refused]
+    try:
+        return [pa.concat_arrays(parts)] if parts else []
+    except pa.ArrowNotImplementedError:
+        return [] if sent.refused else [sent.values]
+
+
+def _repeated(values: pa.Array, size: int) -> pa.ChunkedArray:
+    """Return so many values: the same again, from the first on."""
+    return pa.chunked_array([values] * -(-size // len(values))).slice(0, size)

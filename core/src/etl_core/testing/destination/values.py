@@ -77,7 +77,7 @@ def _simple(value: Any) -> Any:
         return ("float", repr(value))
     if isinstance(value, bytes | bytearray | memoryview):
         return ("bytes", bytes(value))
-    # Integers and decimals are one number when their values are; `format` would make a float of an integer.
+    # Integers and decimals are one number when their values are; an integer must not become a float.
     text = str(value) if isinstance(value, int) else format(value, "f")
     whole, point, part = text.partition(".")
     part = part.rstrip("0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -21,8 +22,14 @@ __all__ = ["ExecutorClauses", "Running"]
 class Running:
     """A run on a thread of its own, with what it told and how it ended."""
 
-    def __init__(self, run: Callable[[threading.Event, Callable[[Event], None]], PipelineResult]) -> None:
+    def __init__(
+        self, run: Callable[[threading.Event, Callable[[Event], None]], PipelineResult], slowness: float = 0.0
+    ) -> None:
         self.cancel = threading.Event()
+        #: Whether it was called with an event while it was taking in another.
+        self.called_at_once = False
+        self._taking_in = threading.Lock()
+        self._slowness = slowness
         self.events: list[Event] = []
         self.result: PipelineResult | None = None
         self.error: BaseException | None = None
@@ -59,6 +66,16 @@ class Running:
             self._heard.notify_all()
 
     def _hear(self, event: Event) -> None:
+        if not self._taking_in.acquire(blocking=False):
+            self.called_at_once = True
+            self._taking_in.acquire()
+        try:
+            self._take_in(event)
+        finally:
+            self._taking_in.release()
+
+    def _take_in(self, event: Event) -> None:
+        time.sleep(self._slowness)
         with self._heard:
             self.events.append(event)
             self._heard.notify_all()
@@ -108,19 +125,19 @@ class ExecutorClauses(CommonClauses):
         return [n for table in tables if table is not None for n in table.column("id").to_pylist()]
 
     @contextmanager
-    def running(self, document: Mapping[str, Any]) -> Iterator[Running]:
-        """Give a run that has begun; it is cancelled when the block ends."""
+    def running(self, document: Mapping[str, Any], slowness: float = 0.0) -> Iterator[Running]:
+        """Give a run that has begun; it is cancelled when the block ends. Each event takes `slowness`."""
         executor = self.make()
-        run = Running(lambda cancel, events: executor.run(document, cancel, events))
+        run = Running(lambda cancel, events: executor.run(document, cancel, events), slowness)
         try:
             yield run
         finally:
             run.cancel.set()
             run.end(self.grace)
 
-    def ended(self, document: Mapping[str, Any]) -> Running:
+    def ended(self, document: Mapping[str, Any], slowness: float = 0.0) -> Running:
         """Run a document to its end; what it raises is raised here."""
-        with self.running(document) as run:
+        with self.running(document, slowness) as run:
             run.end(self.patience)
         if run.error is not None:
             if isinstance(run.error, EtlError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -37,12 +39,21 @@ class Played(ScriptedSource):
     """Tells its transactions at a pace."""
 
     def __init__(self, config: PlayedConfig) -> None:
-        super().__init__(_script(config.transactions), endless=config.endless)
+        fail_before = [config.transactions - 1] if config.fail_once else ()
+        script = _script(config.transactions)
+        super().__init__(script, fail_before=fail_before, endless=config.endless)
         self._config = config
 
+    def latest(self, ctx: Context) -> int:
+        return self._config.transactions
+
     def read(self, ctx: Context, resume: Any, until: Any = None) -> Iterator[Batch | None]:
+        if self._config.die:
+            os.kill(os.getpid(), signal.SIGKILL)
         if self._config.fail:
             raise ERRORS[self._config.fail]
+        self._endless = self._config.endless and until is None
+        ctx.metrics.count("plays", 1)
         for batch in super().read(ctx, resume, until):
             yield batch
             ctx.cancel.wait(self._config.pace)

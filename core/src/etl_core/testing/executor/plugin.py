@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from etl_core.config import setting
+from etl_core.config import Secret, setting
 from etl_core.hookspecs import Registration, hookimpl
 
 __all__ = ["JournalConfig", "PlayedConfig", "etl_register_destination", "etl_register_extract"]
@@ -21,7 +21,9 @@ class PlayedConfig:
 
     transactions: int = setting(5, help="How many transactions it tells.")
     pace: float = setting(0.0, help="Seconds between two transactions.")
-    endless: bool = setting(False, help="Go on without telling anything, once all is told.")
+    endless: bool = setting(False, help="Go on without telling anything, once all is told, if not once.")
+    die: bool = setting(False, help="Kill the process it runs in.")
+    fail_once: bool = setting(False, help="Fail before the last transaction, the first time.")
     fail: str = setting("", help="The error to raise instead.")
 
 
@@ -31,6 +33,7 @@ class JournalConfig:
 
     directory: Path = setting(help="Where the journal is.")
     reject: bool = setting(False, help="Refuse every row.")
+    token: Secret | None = setting(None, help="Opens nothing.")
 
 
 @hookimpl

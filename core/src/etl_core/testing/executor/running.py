@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etl_core.engine.documents import run_document
 from etl_core.errors import EtlError
+from etl_core.events import Event
 from etl_core.interfaces import Executor
+from etl_core.result import PipelineResult
 from etl_core.testing.executor.base import ExecutorClauses, Running
 from etl_core.testing.executor.parts import ERRORS, STREAM
 from etl_core.testing.verdicts import expect
 
 __all__ = ["RunningClauses"]
+
+_BY_CLOCK = {"throughput", "lag", "observer_overrun"}
+#: Rows are refused, and one attempt fails.
+_EVENTFUL: Mapping[str, Mapping[str, Any]] = {
+    "extract": {"fail_once": True},
+    "load": {"on_error": "skip"},
+    "destination": {"reject": True},
+    "retry": {"attempts": 3, "base": 0, "cap": 0},
+}
 
 
 class RunningClauses(ExecutorClauses):
@@ -41,7 +52,8 @@ class RunningClauses(ExecutorClauses):
 
         Hand events on as they come, one after another, and return when the last was handed on.
         """
-        run = self.ended(self.document())
+        run = self.ended(self.document(), slowness=0.002)
+        expect(not run.called_at_once, "an event was handed on before another had been taken in")
         names = [event.name for event in run.events]
         expect(names[:1] == ["run_started"], "the first event is not run_started", found=names[:1])
         expect(names[-1:] == ["run_finished"], "the last event is not run_finished", found=names[-1:])
@@ -54,7 +66,34 @@ class RunningClauses(ExecutorClauses):
         expect(written == 5, "events are missing: batch_written does not tell all rows", rows=written)
         commits = [(each.facts["epoch"], each.facts["n"]) for each in run.events if each.name == "committed"]
         expect(commits, "events are missing", event="committed")
+        late = "batch_written" in names[len(names) - names[::-1].index("committed") :]
+        expect(not late, "events are not in order: batch_written after the last commit")
         expect(commits == sorted(set(commits)), "commits are not told in order")
+
+    def test_everything_that_is_told_is_handed_back(self) -> None:
+        """What a run tells here, it tells there: each kind of event with its facts, and the whole result.
+
+        Hand on events and result as they are; leave out and make up nothing.
+        """
+        run = self.ended(self.document("", **_EVENTFUL))
+        heard: list[Event] = []
+        here = run_document(self.document("-here", **_EVENTFUL), events=heard.append)
+        missing = _kinds(heard) - _kinds(run.events)
+        expect(not missing, "events are missing, or lack facts", events=", ".join(sorted(missing)))
+        assert run.result is not None
+        found, wanted = run.result.to_json(), here.to_json()
+        empty = PipelineResult("").to_json()
+        lost = [name for name in empty if wanted[name] != empty[name] == found[name]]
+        expect(not lost, "the result lacks what a pipeline tells", missing=", ".join(lost))
+
+    def test_once_is_kept(self) -> None:
+        """A document with `once` ends at the source's end as of its start, though the source would go on.
+
+        Hand the document on as it is; `run_document` looks at it.
+        """
+        run = self.ended({**self.document(extract={"endless": True}), "once": True})
+        self.expect_exactly(5)
+        expect(run.events[0].facts.get("once") is True, "run_started does not tell that it is once")
 
     def test_errors_come_as_a_pipeline_raises_them(self) -> None:
         """What a run fails with has the type, message, hint and facts that it has in this process.
@@ -89,6 +128,11 @@ class RunningClauses(ExecutorClauses):
         second.end(self.patience)
         expect(second.result is not None, "a run after one that failed does not end well")
         expect(self.rows() == list(range(5)), "a run after one that failed lacks rows")
+
+
+def _kinds(events: Sequence[Event]) -> set[str]:
+    """Return the kinds of events with the names of their facts, those aside that come by the clock."""
+    return {f"{each.name} ({', '.join(sorted(each.facts))})" for each in events if each.name not in _BY_CLOCK}
 
 
 def _error_of(document: Mapping[str, Any]) -> BaseException | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from etl_core.errors import Cancelled, StateError
+from etl_core.errors import Cancelled, EtlError, StateError
 from etl_core.interfaces import Executor
 from etl_core.testing.child import Child, say
 from etl_core.testing.children import connector_of, spec_of
@@ -26,6 +27,15 @@ def call(spec: Mapping[str, Any]) -> None:
     """Run a document and say each commit."""
     executor: Executor = connector_of(spec)
     executor.run(spec["document"], threading.Event(), lambda event: say(event.name))
+
+
+def call_dying(spec: Mapping[str, Any]) -> None:
+    """Run a document and say whether that failed as a run does."""
+    executor: Executor = connector_of(spec)
+    try:
+        executor.run(spec["document"], threading.Event(), lambda event: None)
+    except EtlError:
+        say("failed")
 
 
 class StoppingClauses(ExecutorClauses):
@@ -71,6 +81,18 @@ class StoppingClauses(ExecutorClauses):
             child.kill()
         self._ended_once_free(self.document(extract=_REST))
         self.expect_exactly(200)
+
+    def test_a_pipeline_whose_process_is_killed_has_failed(self) -> None:
+        """When the process that a pipeline runs in is killed, `run` raises an error of `etl_core.errors`.
+
+        Watch what runs for you, not only what it tells.
+        """
+        document = self.document(extract={"die": True})
+        with Child(call_dying, spec_of(self) | {"document": document}) as child:
+            code = child.ended(self.patience)
+            expect(code is not None, "a run whose process was killed goes on", seconds=self.patience)
+            if code != -signal.SIGKILL:  # else it runs in the process that called
+                expect(child.heard() == "failed", "a run whose process was killed does not fail as one")
 
     def test_one_pipeline_runs_once_at_a_time(self) -> None:
         """A second run of a pipeline that runs gets a StateError, and the first is not disturbed.

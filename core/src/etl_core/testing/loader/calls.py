@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from random import Random
 from typing import ClassVar, Literal
 
 import pyarrow as pa
-from attrs import frozen
+from attrs import evolve, frozen
 
 from etl_core.interfaces import Loader
 from etl_core.model import SEQ, Batch, Kind, Mode, Stream, TableSchema, Write
 from etl_core.schema import data_columns, with_key
 from etl_core.testing.common import CommonClauses
-from etl_core.testing.loader.stories import altered, snapshot_of, truncated, wandering
 from etl_core.testing.loader.tables import ReferenceTable
 from etl_core.testing.script import Script
+from etl_core.testing.stories import altered, snapshot_of, truncated, wandering
 from etl_core.testing.verdicts import skip
 
-__all__ = ["CUTS", "Cut", "LoaderKit", "Planned", "by", "gathered", "whole"]
+__all__ = ["CUTS", "Cut", "LoaderKit", "Planned", "by", "gathered", "unsequenced", "whole"]
 
 #: Cuts the rows that come between two markers.
 Cut = Callable[[pa.Table], Sequence[pa.Table]]
@@ -125,10 +125,14 @@ class LoaderKit(CommonClauses):
     def planning(
         self, loader: Loader, script: Script, cut: Cut = whole, *, first: int = 0
     ) -> Iterator[Planned]:
-        """Plan a script batch by batch; ask for the table whenever the columns are others."""
+        """Plan a script batch by batch."""
+        return self.planning_of(loader, script, gathered(script, cut, first))
+
+    def planning_of(self, loader: Loader, script: Script, batches: Iterable[Batch]) -> Iterator[Planned]:
+        """Plan batches one by one; ask for the table whenever the columns are others."""
         known = with_key(script.first_schema, script.key)
         table = loader.schema(script.stream, known)
-        for batch in gathered(script, cut, first):
+        for batch in batches:
             columns = batch.schema if batch.rows is None else data_columns(batch.rows.schema)
             if columns is not None and not known.equals(columns):
                 known = with_key(columns, script.key)
@@ -163,3 +167,13 @@ def gathered(script: Script, cut: Cut, first: int = 0) -> Iterator[Batch]:
             waiting = []
         if batch.kind is not Kind.PROGRESS:
             yield batch
+
+
+def unsequenced(batch: Batch) -> Batch:
+    """Return a batch as one of a source that has no sequences."""
+    rows = batch.rows
+    if not isinstance(rows, pa.Table):
+        return evolve(batch, seq=None)
+    place = rows.schema.get_field_index(SEQ)
+    field = rows.schema.field(place)
+    return evolve(batch, rows=rows.set_column(place, field, pa.nulls(rows.num_rows, field.type)), seq=None)

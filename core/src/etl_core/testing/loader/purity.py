@@ -19,7 +19,8 @@ import pyarrow as pa
 from etl_core.model import Batch, Stream, Write
 from etl_core.schema import with_key
 from etl_core.testing.loader.calls import LoaderKit, Planned, by, gathered
-from etl_core.testing.loader.stories import snapshot_of
+from etl_core.testing.printed import bytes_of
+from etl_core.testing.stories import snapshot_of
 from etl_core.testing.verdicts import expect, fail
 
 __all__ = ["PurityClauses"]
@@ -66,9 +67,9 @@ class PurityClauses(LoaderKit):
         loader, script = self.make(), self.story()
         loader.schema(script.stream, with_key(script.first_schema, script.key))
         for batch in gathered(script, by(7)):
-            before = _bytes_of(batch)
+            before = bytes_of(batch)
             [*_] = loader.plan(batch)
-            expect(_bytes_of(batch) == before, "it wrote into the rows it was given")
+            expect(bytes_of(batch) == before, "it wrote into the rows it was given")
 
     def test_no_rows_make_no_rows(self) -> None:
         """An empty batch makes no row.
@@ -135,9 +136,3 @@ def _head(write: Write) -> tuple[Any, ...]:
 
 def _rows(write: Write) -> list[dict[str, Any]] | None:
     return None if write.rows is None else write.rows.to_pylist()
-
-
-def _bytes_of(batch: Batch) -> bytes:
-    if not isinstance(batch.rows, pa.Table):
-        return b""
-    return b"".join(piece.serialize().to_pybytes() for piece in batch.rows.to_batches())

@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from etl_core.errors import EtlError
 from etl_core.model import OP, RESERVED, SEQ, Mode
-from etl_core.testing.loader.calls import CUTS, Cut, LoaderKit, Planned, by, whole
-from etl_core.testing.loader.stories import altered, many, moved, truncated, wandering
+from etl_core.testing.loader.calls import CUTS, Cut, LoaderKit, Planned, by, gathered, unsequenced, whole
 from etl_core.testing.loader.tables import ReferenceTable
 from etl_core.testing.script import Row, Script
+from etl_core.testing.stories import altered, many, moved, truncated, wandering
 from etl_core.testing.verdicts import expect, fail, skip
 
 __all__ = ["ResultClauses"]
@@ -29,7 +29,7 @@ class ResultClauses(LoaderKit):
     def test_the_table_tells_what_happened(self) -> None:
         """Writes applied one after the other give the source's rows (a mirror) or every change (a history).
 
-        The facts name the story: `wandering(stream, n)` of `etl_core.testing.loader.stories` tells it again.
+        The facts name the story: `wandering(stream, n)` of `etl_core.testing.stories` tells it again.
         """
         self.need_result()
         for seed in range(_MANY_STORIES if self.thorough else _STORIES):
@@ -120,6 +120,19 @@ class ResultClauses(LoaderKit):
                 table.mark = mark
                 self._compare(script, self.table_of(again, table), again, story=seed)
 
+    def test_rows_without_sequences(self) -> None:
+        """Where a source has no sequences the table ends the same: rows come in the order of the changes.
+
+        `_etl_seq` is null in every row then: compare places of rows, never sequences.
+        """
+        self.need_result()
+        for name, cut in {"whole": whole, "threes": by(3)}.items():
+            for seed in range(_STORIES // 2):
+                script = self.story(seed)
+                batches = map(unsequenced, gathered(script, cut))
+                planned = [*self.planning_of(self.make(), script, batches)]
+                self._compare(script, self.table_of(planned), planned, story=seed, cuts=name)
+
     def _try(self, script: Script, cut: Cut, **facts: object) -> None:
         planned = self.plan(script, cut)
         self._compare(script, self.table_of(planned), planned, **facts)
@@ -159,7 +172,10 @@ def _expect_history(
     wanted, found = script.history(_EPOCH), table.live()
     expect(len(found) == len(wanted), "other rows than changes", rows=len(found), wanted=len(wanted), **facts)
     told = planned[-1].table.control
-    kept = {name for name in (OP, SEQ) if told is not None and name in told.names}
+    sequenced = any(one.highest for one in planned)
+    kept = {name for name in (OP, SEQ) if told is not None and name in told.names} - (
+        set() if sequenced else {SEQ}
+    )
     if SEQ in kept:  # their order is another clause's matter
         found.sort(key=lambda row: row[SEQ])
     for number, (row, change) in enumerate(zip(found, wanted, strict=True)):

@@ -17,15 +17,13 @@ from etl_core.model import (
     RESERVED,
     SEQ,
     UNCHANGED,
-    AddColumn,
     Change,
     Mode,
-    RenameColumn,
     Step,
     TableSchema,
     Write,
 )
-from etl_core.testing.script import Row
+from etl_core.testing.script import Row, altered_row
 
 __all__ = ["ReferenceTable"]
 
@@ -60,7 +58,7 @@ class ReferenceTable:
 
     def alter(self, changes: Sequence[Change]) -> None:
         """Change a mirror's rows as a change of schema does; those of a history stay as they were told."""
-        self.by_key = {key: _altered(row, changes) for key, row in self.by_key.items()}
+        self.by_key = {key: altered_row(row, changes) for key, row in self.by_key.items()}
 
     def live(self) -> list[Row]:
         """Return the rows without those that are only marked as deleted."""
@@ -117,12 +115,3 @@ def _keys(row: Row, names: Sequence[str]) -> tuple[Key, Key]:
     key = tuple(row[name] for name in names)
     old = row[OLD_KEY]
     return key, tuple(old[name] for name in names) if old else key
-
-
-def _altered(row: Row, changes: Sequence[Change]) -> Row:
-    for change in changes:
-        if isinstance(change, AddColumn):
-            row = {**row, change.name: change.default}
-        elif isinstance(change, RenameColumn):
-            row = {(change.new if name == change.old else name): value for name, value in row.items()}
-    return row

@@ -8,8 +8,8 @@ from etl_core.errors import ConfigError
 from etl_core.model import Mode, TableSchema, Write
 from etl_core.schema import reserved_schema, with_key
 from etl_core.testing.loader.calls import LoaderKit, Planned, by
-from etl_core.testing.loader.stories import wandering
 from etl_core.testing.script import COLUMNS
+from etl_core.testing.stories import wandering
 from etl_core.testing.verdicts import expect
 
 __all__ = ["WriteClauses"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ from attrs import evolve
 
 from etl_core.events import Event
 from etl_core.model import Batch, Kind, Stream, pack_seq
-from etl_core.testing.loader.stories import altered, truncated, wandering
+from etl_core.testing.stories import altered, truncated, wandering
 
 __all__ = ["FACTS", "batches", "event", "newer", "payloads", "usual", "usual_batches"]
 
@@ -79,8 +80,8 @@ FACTS: Mapping[str, Sequence[Mapping[str, Any]]] = {
 
 
 def event(name: str, facts: Mapping[str, Any], at: float = 1_700_000_000.25) -> Event:
-    """Return an event of a pipeline."""
-    return Event(name, "conformance", at, facts)
+    """Return an event of a pipeline, with facts of its own."""
+    return Event(name, "conformance", at, deepcopy(dict(facts)))
 
 
 def usual() -> Iterator[Event]:

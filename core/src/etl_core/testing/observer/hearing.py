@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
-import pyarrow as pa
-
-from etl_core.model import Batch
+from etl_core.processwide import Noted
 from etl_core.testing.observer.calls import ObserverKit, Voice
 from etl_core.testing.observer.facts import FACTS, batches, event, newer, payloads, usual
+from etl_core.testing.printed import bytes_of
 from etl_core.testing.verdicts import Failed, expect, fail, skip
 
 __all__ = ["HearingClauses"]
@@ -31,6 +31,33 @@ class HearingClauses(ObserverKit):
                 for facts in shapes:
                     _take(voice, partial(voice.observer.on_event, event(name, facts)), event=name)
             voice.close()
+
+    def test_events_stay(self) -> None:
+        """The facts of an event are the same afterwards, those within others too.
+
+        Every observer hears the same event: copy what you change.
+        """
+        with self.voice() as voice:
+            for each in usual():
+                before = deepcopy(each.facts)
+                _take(voice, partial(voice.observer.on_event, each), event=each.name)
+                expect(each.facts == before, "it changed the facts of an event", event=each.name)
+            voice.close()
+
+    def test_the_process_stays_as_it_was(self) -> None:
+        """It changes no working directory, environment, signals, timeout of sockets or levels of logging.
+
+        The process is the run's, and everybody's: keep settings to the objects that you made.
+        """
+        noted = Noted()
+        with self.voice() as voice:
+            voice.tell(usual())
+            voice.show()
+            changed = noted.undone()
+            voice.close()
+        changed += noted.undone()
+        what = ", ".join(f"{what}{more}" for what, more in changed)
+        expect(not changed, "it changed what the process has once for everybody", changed=what)
 
     def test_events_of_a_newer_core_are_taken(self) -> None:
         """It passes by events that it does not know, and facts that it does not know.
@@ -68,9 +95,9 @@ class HearingClauses(ObserverKit):
                 skip("it asks for no batches")
             for stage in sorted(asked):
                 for kind, batch in batches():
-                    before = _bytes_of(batch)
+                    before = bytes_of(batch)
                     _take(voice, partial(voice.observer.on_batch, stage, batch), stage=stage, batch=kind)
-                    expect(_bytes_of(batch) == before, "it changed a batch", stage=stage, batch=kind)
+                    expect(bytes_of(batch) == before, "it changed a batch", stage=stage, batch=kind)
             voice.close()
 
     def test_payloads_are_taken_and_stay(self) -> None:
@@ -111,12 +138,6 @@ def _take(voice: Voice, call: Callable[[], object], **facts: Any) -> None:
         fail(late.message, **facts)
     except BaseException as error:  # noqa: BLE001 - whatever it raises, it may not
         fail("it raises at something that a run may show it", error=type(error).__name__, **facts)
-
-
-def _bytes_of(batch: Batch) -> bytes:
-    rows = batch.rows
-    pieces = rows.to_batches() if isinstance(rows, pa.Table) else [] if rows is None else [rows]
-    return b"".join(piece.serialize().to_pybytes() for piece in pieces)
 
 
 def _contents(buffers: Sequence[Any]) -> list[bytes]:

@@ -18,11 +18,11 @@ from etl_core.interfaces import Observer
 from etl_core.model import Batch, Stream
 from etl_core.testing.journal import Journal
 from etl_core.testing.leftovers import Census
-from etl_core.testing.loader.stories import altered, truncated, wandering
 from etl_core.testing.observer.calls import ObserverKit
 from etl_core.testing.observer.facts import event
 from etl_core.testing.printed import printed_rows
 from etl_core.testing.script import ScriptedSource
+from etl_core.testing.stories import altered, truncated, wandering
 from etl_core.testing.verdicts import expect, skip
 
 __all__ = ["RunClauses"]
@@ -36,7 +36,7 @@ class RunClauses(ObserverKit):
     def test_a_run_is_the_same_with_it(self) -> None:
         """A pipeline that it watches reads, writes and keeps what it does without.
 
-        Do nothing to batches, to signals, to the working directory, or to anything else of the process.
+        Do nothing to batches, and raise nothing where you are asked what you listen to.
         """
         self._compare(self.make())
 

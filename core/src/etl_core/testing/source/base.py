@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
@@ -70,7 +69,11 @@ class SourceKit(CommonClauses):
     thorough: ClassVar[bool] = False
 
     def change(self) -> None:
-        """Change the system a little, in one transaction: there must be new rows. For endless sources."""
+        """Change the system a little, in one transaction: there must be new rows.
+
+        For every source that reads on, endless or run again; one that reads states instead of changes gets
+        new rows only, as it cannot tell again what was overwritten.
+        """
         not_reached("give `change()`: it adds some rows to the system, so that there is something to follow")
 
     def exercise(self) -> None:
@@ -80,6 +83,7 @@ class SourceKit(CommonClauses):
                 source.check(ctx)
                 source.streams(ctx)
             reading = self.read(source, None, self.latest(source))
+            self.stored += [batch.position for batch in reading.batches if batch.position is not None]
             if reading.position is not None:
                 source.ack(reading.position)
 
@@ -105,15 +109,17 @@ class SourceKit(CommonClauses):
         with self.context() as ctx:
             return source.latest(ctx)
 
-    def read(self, source: Source, resume: Any, until: Any, *, take: int | None = None) -> Reading:
+    def read(
+        self, source: Source, resume: Any, until: Any, *, take: int | None = None, epoch: int = 1
+    ) -> Reading:
         """Read to the end, or `take` batches and close the iterator. Raises what the source raises."""
-        with self.context() as ctx:
+        with self.context(epoch=epoch) as ctx:
             reading = Reading(source, ctx, resume, until, enough=lambda it: len(it.batches) == take)
             reading.start().over(self.deadline)
         return reading
 
     def history(self, changes: int = 2, *, resumed: int = 1) -> History:
-        """Read everything; of an endless source also some changes, made after the first read.
+        """Read everything; where `change` is given and there are positions also some changes made afterwards.
 
         Then `rests` holds what came from `resumed` positions of the first read, in order: what lies before a
         position that was resumed from, which is a durable one, a source may forget.
@@ -126,10 +132,13 @@ class SourceKit(CommonClauses):
         if not first.rows:
             not_reached("give the source some rows: there was nothing to read")
         history = History(_learned(streams, first.batches), first.batches, until)
-        if until is None:
-            return history
-        expect(history.places, "an endless source yielded no position: nothing it reads can become durable")
-        return self._followed(history, changes, resumed) if changes and self.can_change else history
+        endless = until is not None
+        expect(
+            history.places or not endless,
+            "an endless source yielded no position: nothing it reads can become durable",
+        )
+        followed = changes and history.places and self.can_change
+        return self._followed(history, changes, resumed) if followed else history
 
     @property
     def can_change(self) -> bool:
@@ -165,23 +174,6 @@ class SourceKit(CommonClauses):
         """Have a new source read on from a place: it must yield exactly the rest."""
         rest = self.rest(place, history.until)
         same(history.batches, history.batches[: place.batches], rest, history.streams, **facts)
-
-    def acknowledge(self, source: Source, value: Any, when: str) -> None:
-        """Call `ack` from a thread of its own."""
-        raised: list[BaseException] = []
-
-        def ack() -> None:
-            try:
-                source.ack(value)
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it must not be
-                raised.append(error)
-
-        thread = threading.Thread(target=ack, name="kit-ack", daemon=True)
-        thread.start()
-        thread.join(self.patience)
-        expect(not thread.is_alive(), "ack does not return", when=when, waited=f"{self.patience:g} s")
-        if raised:
-            fail("ack raises", when=when, error=type(raised[0]).__name__)
 
 
 def _learned(streams: dict[Stream, StreamInfo], batches: Sequence[Batch]) -> dict[Stream, StreamInfo]:

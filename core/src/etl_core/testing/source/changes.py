@@ -55,6 +55,11 @@ class Told:
         begins = [item.seq for item in self.items if item.kind is Kind.SNAPSHOT_BEGIN]
         return begins[-1] if begins else None
 
+    @property
+    def is_copied(self) -> bool:
+        """Whether a snapshot was taken, and none is open."""
+        return not self.open and any(item.kind is Kind.SNAPSHOT_END for item in self.items)
+
     def table(self, key: Sequence[str]) -> Counter[str] | None:
         """Return the rows a mirror has after all this; None where they cannot be told apart."""
         rows: dict[object, list[dict[str, str]]] = {}
@@ -148,17 +153,25 @@ def same(
     """Break the clause unless `before` and `rest` together say what `wanted` says.
 
     That is: the same changes of each stream in the same order, with the same sequences where they are stable.
-    Where the rest begins another snapshot of a stream, the tables must be equal after it.
+    Where the rest begins another snapshot of a stream, the tables must be equal after it. It must not where
+    the last one was done.
     """
-    one, other = told(wanted), told([*before, *rest])
-    begun = {batch.stream: batch.seq for batch in rest if batch.kind is Kind.SNAPSHOT_BEGIN}
+    one, other, done = told(wanted), told([*before, *rest]), told(before)
+    begun, due = _begins(rest), _begins(wanted[len(before) :])
     for stream in sorted({*one, *other}):
         info, where = streams.get(stream), {"stream": stream, **facts}
         left, right = one.get(stream, Told()), other.get(stream, Told())
         if stream in begun and (begun[stream] is None or begun[stream] != left.last_begin):
+            again = stream not in due and done.get(stream, Told()).is_copied
+            expect(not again, "a snapshot that was done is begun again", **where)
             same_tables(left, right, info.key if info else (), where)
         else:
             same_changes(left, right, info is not None and info.stable_seq, where)
+
+
+def _begins(batches: Iterable[Batch]) -> dict[Stream | None, bytes | None]:
+    """Return by stream the sequence of the last snapshot's begin."""
+    return {batch.stream: batch.seq for batch in batches if batch.kind is Kind.SNAPSHOT_BEGIN}
 
 
 def same_tables(one: Told, other: Told, key: Sequence[str], where: Mapping[str, Any]) -> None:

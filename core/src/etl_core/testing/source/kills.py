@@ -47,8 +47,8 @@ class KillClauses(SourceKit):
         history = self._resumable()
         snapshot = any(batch.kind is Kind.SNAPSHOT_BEGIN for batch in history.batches)
         first = Trial("snapshot" if snapshot else "after_write", follows=False)
-        trials = [first, Trial("after_flush", follows=self._follows(history))]
-        killed = sum([self._tried(trial, loose=False) for trial in self._trials(history, trials)])
+        trials = [first, Trial("after_flush", follows=self.can_change)]
+        killed = sum([self._tried(trial, loose=False) for trial in self._trials(trials)])
         if killed < len(trials):
             not_reached("no place was passed where to kill it: give the source more rows", killed=killed)
 
@@ -57,11 +57,11 @@ class KillClauses(SourceKit):
 
         Make `_etl_seq` of what the system itself orders changes by, not of when or how they are read.
         """
-        history = self._resumable()
+        self._resumable()
         # The epoch of sequences is that of the saved position: there must be one before the kill.
-        place = "after_flush" if self._follows(history) else "after_flush:2"
-        trials = [Trial(place, follows=self._follows(history))]
-        killed = sum([self._tried(trial, loose=True) for trial in self._trials(history, trials)])
+        place = "after_flush" if self.can_change else "after_flush:2"
+        trials = [Trial(place, follows=self.can_change)]
+        killed = sum([self._tried(trial, loose=True) for trial in self._trials(trials)])
         if not killed:
             not_reached("it was never killed: give the source rows enough for two positions")
 
@@ -71,15 +71,12 @@ class KillClauses(SourceKit):
             skip("it emits no position: every run reads everything")
         return history
 
-    def _follows(self, history: History) -> bool:
-        return history.until is not None and self.can_change
-
-    def _trials(self, history: History, sample: Sequence[Trial]) -> Sequence[Trial]:
+    def _trials(self, sample: Sequence[Trial]) -> Sequence[Trial]:
         """Return the sample; of all places where `thorough`, each once."""
         if not self.thorough:
             return sample
         every = [Trial(f"{place}:2", follows=False) for place in FAILPOINTS]
-        every += [Trial(place, follows=True) for place in FAILPOINTS if self._follows(history)]
+        every += [Trial(place, follows=True) for place in FAILPOINTS if self.can_change]
         return [*sample, *(trial for trial in every if trial not in sample)]
 
     def _tried(self, trial: Trial, *, loose: bool) -> bool:

@@ -43,8 +43,7 @@ class Reading:
         #: How often it yielded None, and the longest time (seconds) it took to yield anything.
         self.idle = 0
         self.longest = 0.0
-        #: Whether the read ended by itself, and what it raised.
-        self.ended = False
+        #: What the read raised.
         self.error: BaseException | None = None
         self._source = source
         self._ctx = ctx
@@ -93,6 +92,11 @@ class Reading:
                 self._changed.wait(0.05)
             return bool(condition())
 
+    def check(self) -> None:
+        """Raise what the read raised."""
+        if self.error is not None:
+            raise self.error
+
     def over(self, patience: float) -> Self:
         """Wait until the read is over; raise what it raised. Breaks the clause when it goes on."""
         expect(
@@ -102,16 +106,14 @@ class Reading:
             batches=len(self.batches),
             idle_yields=self.idle,
         )
-        if self.error is not None:
-            raise self.error
+        self.check()
         return self
 
     def _run(self) -> None:
         try:
             self._iterate()
         except Cancelled as error:
-            self.ended = self._ctx.cancel.is_set()
-            self.error = None if self.ended else error
+            self.error = None if self._ctx.cancel.is_set() else error
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             self.error = error
         with self._changed:
@@ -126,7 +128,6 @@ class Reading:
                 try:
                     batch = next(iterator)
                 except StopIteration:
-                    self.ended = True
                     return
                 self._note(batch, time.monotonic() - started)
                 if self._enough(self):

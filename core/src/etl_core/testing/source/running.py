@@ -1,10 +1,8 @@
-"""Clauses about a read that goes on: idling, ending, being cancelled or broken off, acknowledging."""
+"""Clauses about a read that goes on: ending, being cancelled or broken off, acknowledging."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import attrs
+from functools import partial
 
 from etl_core.errors import EtlError
 from etl_core.interfaces import Source
@@ -23,44 +21,6 @@ _ENDS = "its reads end by themselves"
 
 class RunClauses(SourceKit):
     """A source is a good guest on the engine's threads."""
-
-    def test_it_yields_when_idle(self) -> None:
-        """When there is nothing to read it yields None every `ctx.poll_interval`.
-
-        Wait with `ctx.cancel.wait(ctx.poll_interval)`, or with that as the timeout of a blocking call.
-        """
-        history = self.history()
-        if history.until is None:
-            skip(_ENDS)
-        with self.source() as source, self.context() as ctx:
-            reading = Reading(source, ctx, history.places[-1].value)
-            most = ctx.poll_interval + self.patience
-            idle = reading.start().wait(lambda: reading.yields >= _IDLE, _IDLE * most)
-            _raised(reading)
-            expect(idle, "it does not yield while there is nothing to read", waited=f"{_IDLE * most:g} s")
-            expect(reading.longest <= most, "it took long to yield", seconds=f"{reading.longest:.1f}")
-
-    def test_it_goes_on_after_idling(self) -> None:
-        """What changes in the system while a read idles comes in that same read.
-
-        Look for news each time before it waits, and take what was found last as where to look from.
-        """
-        history = self.history(changes=0)
-        if history.until is None:
-            skip(_ENDS)
-        self.require_change()
-        with self.source() as source, self.context() as ctx:
-            reading = Reading(source, ctx, history.places[-1].value).start()
-            for _ in range(2):
-                self._goes_on(reading)
-
-    def _goes_on(self, reading: Reading) -> None:
-        rows, yields = reading.rows, reading.yields
-        reading.wait(lambda: reading.yields > yields, self.patience)
-        self.change()
-        came = reading.wait(lambda: reading.rows > rows, self.deadline)
-        _raised(reading)
-        expect(came, "what changed while it idled does not come", waited=f"{self.deadline:g} s")
 
     def test_it_ends_at_until(self) -> None:
         """A read with `until` ends by itself, and yields all that was there when `latest` was asked.
@@ -88,7 +48,7 @@ class RunClauses(SourceKit):
         with self.context() as ctx:
             reading = Reading(source, ctx, resume, enough=lambda it: it.idle >= _IDLE).start()
             reading.wait(lambda: reading.is_over, self.patience)
-            _raised(reading)
+            reading.check()
         return reading.rows
 
     def test_it_ends_when_cancelled(self) -> None:
@@ -103,7 +63,9 @@ class RunClauses(SourceKit):
             if history.until is not None:
                 self._cancelled_idle(source, history.places[-1].value)
             with self.context() as ctx:
-                reading = Reading(source, ctx, None, history.until, enough=lambda it: _stop(ctx, it))
+                # It may be within `next` that a cancel comes: the source is asked once more.
+                enough = partial(_stop, ctx)
+                reading = Reading(source, ctx, None, history.until, enough=enough, heedless=True)
                 reading.start().wait(lambda: reading.batches, self.deadline)
                 self._cancelled(ctx, reading, "while it reads")
         left = census.left(self.grace)
@@ -114,7 +76,7 @@ class RunClauses(SourceKit):
         with self.context() as ctx:
             reading = Reading(source, ctx, resume, heedless=True).start()
             reading.wait(lambda: reading.idle, self.patience)
-            _raised(reading)
+            reading.check()
             self._cancelled(ctx, reading, "while it idles")
 
     def _cancelled(self, ctx: KitContext, reading: Reading, when: str) -> None:
@@ -141,64 +103,11 @@ class RunClauses(SourceKit):
         left = census.left(self.grace)
         expect(not left, "something was left behind", left=", ".join(left))
 
-    def test_ack_may_come_at_any_time(self) -> None:
-        """`ack` returns at once: before, during and after a read, on any thread, twice, with an older value.
-
-        Note the value and let the reading thread, or one of `ctx.spawn`, tell the system. What comes after
-        an acknowledged position must still be there.
-        """
-        history = self.history(changes=0)
-        if not history.places:
-            skip("it emits no position")
-        place, until = history.places[0], history.until
-        if until is not None and self.can_change:
-            for _ in range(3):
-                self.change()
-            place = history.places[-1]
-        with self.source() as source:
-            until = self.latest(source)
-            self.acknowledge(source, place.value, "before a read")
-            acknowledge = _Acknowledge(self, source, place.value)
-            with self.context() as ctx:
-                reading = Reading(source, ctx, place.value, until, enough=acknowledge)
-                reading.start().over(self.deadline)
-                self.acknowledge(source, acknowledge.last, "after a read")
-            self.acknowledge(source, acknowledge.last, "after a failure")
-        batches = [*history.batches[: place.batches], *reading.batches]
-        whole = attrs.evolve(history, batches=batches, until=until)
-        place = next(place for place in whole.places if place.value == acknowledge.last)
-        self.same_rest(whole, place, after="ack")
-
-
-class _Acknowledge:
-    """Acknowledges positions between two batches, as they become durable: each when the next has come."""
-
-    def __init__(self, kit: SourceKit, source: Source, first: Any) -> None:
-        self._kit = kit
-        self._source = source
-        self.last = self._first = self._seen = first
-
-    def __call__(self, reading: Reading) -> bool:
-        value, before = reading.position, self._seen
-        if value != before:
-            self._seen = value
-            for one, when in (
-                (before, "during a read"),
-                (self._first, "of an older value"),
-                (before, "twice"),
-            ):
-                self._kit.acknowledge(self._source, one, when)
-            self.last = before
-        return False
-
 
 def _stop(ctx: KitContext, reading: Reading) -> bool:
-    """Cancel at the first batch; what reads notices it before it asks for the next."""
+    """Cancel at the first batch; what came next is enough."""
+    if ctx.cancel.is_set():
+        return True
     if reading.batches:
         ctx.scope.stop()
     return False
-
-
-def _raised(reading: Reading) -> None:
-    if reading.error is not None:
-        raise reading.error

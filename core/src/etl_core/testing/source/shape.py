@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pyarrow as pa
 
 from etl_core.interfaces import Source
-from etl_core.model import RESERVED, StreamInfo
+from etl_core.model import RESERVED, Batch, Stream, StreamInfo
 from etl_core.testing.source.base import SourceKit
 from etl_core.testing.source.changes import same
 from etl_core.testing.source.fitting import Fit, Sequences
@@ -14,6 +16,9 @@ from etl_core.testing.verdicts import expect, skip
 
 __all__ = ["ShapeClauses"]
 
+#: Epochs of further reads by one object, as after resets; the first is 1.
+_EPOCHS = (2, 1_790_000_000)
+
 
 class ShapeClauses(SourceKit):
     """What a source says can be believed."""
@@ -21,7 +26,7 @@ class ShapeClauses(SourceKit):
     def test_streams_are_described(self) -> None:
         """Every stream is listed once, with its columns, and with a key made of some of these.
 
-        `StreamInfo.key` names columns of `StreamInfo.schema`; names that begin with _etl_ are reserved.
+        `StreamInfo.key` names columns of `StreamInfo.schema`; names that begin with `_etl_` are reserved.
         """
         with self.source() as source, self.context() as ctx:
             infos = list(source.streams(ctx))
@@ -89,16 +94,18 @@ class ShapeClauses(SourceKit):
         fit.end()
 
     def test_sequences_rise(self) -> None:
-        """`_etl_seq` rises with every change and marker of a stream; a stream has it everywhere or nowhere.
+        """`_etl_seq` rises with every change, marker and `ctx.epoch`; a stream has it everywhere or nowhere.
 
-        Make it with `pack_seq(ctx.epoch, ...)` of what orders changes in the system. Claim `stable_seq` only
-        where reading a change again gives the same; without an order that lasts, leave the column out.
+        Make it with `pack_seq(ctx.epoch, ...)`, of the context of that read, and of what orders changes in
+        the system. Claim `stable_seq` only where reading a change again gives the same; without an order that
+        lasts, leave the column out.
         """
         history = self.history()
-        sequences = Sequences(history.streams, epoch=1)
-        for number, batch in enumerate(history.batches):
-            sequences.take(number, batch)
-        sequences.end()
+        _rising(history.streams, history.batches, epoch=1)
+        with self.source() as source:
+            for epoch in _EPOCHS:
+                again = self.read(source, None, self.latest(source), epoch=epoch)
+                _rising(history.streams, again.batches, epoch)
 
     def test_positions_are_json(self) -> None:
         """A position is a JSON value that is the same after it was stored as text.
@@ -108,6 +115,13 @@ class ShapeClauses(SourceKit):
         for place in self.history().places:
             kept = _equal(stored(place.value), place.value)
             expect(kept, "a position is another after it was stored", after_batch=place.batches)
+
+
+def _rising(streams: Mapping[Stream, StreamInfo], batches: Sequence[Batch], epoch: int) -> None:
+    sequences = Sequences(streams, epoch)
+    for number, batch in enumerate(batches):
+        sequences.take(number, batch)
+    sequences.end()
 
 
 def _equal(stored: object, value: object) -> bool:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
+import attrs
+
+from etl_core.document.fields import keys_of
 from etl_core.errors import StateError
 from etl_core.interfaces import DeadLetter, StateStore
 from etl_core.model import Position, Stream
 from etl_core.testing.common import CommonClauses
-from etl_core.testing.verdicts import Failed, expect, fail, skip
+from etl_core.testing.verdicts import Failed, expect, fail, not_reached, skip
 
 __all__ = ["STREAM", "StateClauses", "letter", "position"]
 
@@ -47,14 +50,14 @@ class StateClauses(CommonClauses):
     shared: ClassVar[bool] = True
     #: Seconds after which a claim whose holder was killed can be taken.
     lease: ClassVar[float] = 30.0
-    #: The settings that bound the saved positions and the dead letters kept per pipeline, if there are any.
+    #: The settings that bound the saved positions and the dead letters kept per pipeline; None: none does.
     history_setting: ClassVar[str | None] = None
     letters_setting: ClassVar[str | None] = None
     #: Try what depends on chance many times.
     thorough: ClassVar[bool] = False
 
     def broken_config(self) -> Mapping[str, Any] | None:
-        """Return settings of a store that cannot be reached or written; None leaves the clause out."""
+        """Return settings of a store that cannot be reached or written; None: it cannot be broken so."""
         return None
 
     def exercise(self) -> None:
@@ -99,6 +102,15 @@ class StateClauses(CommonClauses):
         """Leave out a clause about other objects and processes where they see nothing."""
         if not self.shared:
             skip("its record is seen by one object only")
+
+    def left_out(self, name: str, what: str) -> NoReturn:
+        """Leave out a clause where its settings cannot be, or the author says there are none; else ask."""
+        config = self.registration.config
+        if config is None or not attrs.fields(config):
+            skip("it has no settings")
+        if self.gives(name):
+            skip(f"its kit says that there are no such settings: `{name}`")
+        not_reached(f"give `{name}`, {what}, or say that it is None", settings=", ".join(keys_of(config)))
 
     def claimed(self, store: StateStore, pipeline: str) -> str:
         """Claim a pipeline whose holder is gone, once its lease has run out."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
+from etl_core.errors import StateError
 from etl_core.interfaces import StateStore
 from etl_core.testing.child import Child
 from etl_core.testing.children import spec_of
@@ -55,16 +57,20 @@ class ClaimClauses(StateClauses):
             store.release(store.claim(name))
 
     def test_a_claim_dies_with_its_holder(self) -> None:
-        """A process killed while it holds a claim does not hold it longer than the lease.
+        """A claim is held as long as its holder lives, and after its death not longer than the lease.
 
         Use a lock that the system frees, or a lease that is renewed. A longer lease: set `lease`.
         """
         self.only_shared()
-        name = self.pipeline()
-        with self.store() as store, Child(hold, spec_of(self) | {"pipeline": name}) as child:
-            dead = child.next()
-            child.kill()
-            fence = self.claimed(store, name)
+        name, alive = self.pipeline(), self.pipeline("-alive")
+        with self.store() as store, self.store() as other:
+            older = store.claim(alive)
+            with Child(hold, spec_of(self) | {"pipeline": name}) as child:
+                dead = child.next()
+                child.kill()
+                fence = self.claimed(store, name)
+            self.refused(other.claim, alive, what="a claim whose holder lives, after the lease of another")
+            store.save(older, position(1))
             self.refused(store.save, dead, position(2), what="a save with the fence of a killed process")
             expect(store.load(name) == position(1), "the position of a killed process is lost")
             store.save(fence, position(2))
@@ -154,6 +160,30 @@ class ClaimClauses(StateClauses):
             found = (other.load(name), list(other.dead_letters(name)), other.noted(name))
             expect(found == (position(1), [], noted), "a lost fence changed the record")
 
+    def test_a_save_amid_the_loss_of_its_claim_changes_nothing(self) -> None:
+        """When a claim is lost while a save is under way, nothing of it is seen once another has the claim.
+
+        Look at the fence and write in one transaction or statement; two steps leave room for the other's.
+        """
+        for turn in range(50 if self.thorough else 5):
+            name = self.pipeline(f"-{turn}")
+            with self.store() as store, self.another(store) as other, ThreadPoolExecutor(1) as pool:
+                lost = store.claim(name)
+                store.save(lost, position(1))
+                amid, taken = threading.Event(), threading.Event()
+                saving = pool.submit(_save_on, store, lost, amid, taken)
+                try:
+                    amid.wait(self.grace)
+                    taken.wait(turn / 500)  # another place within a save each time
+                    store.release(lost)
+                    fence = other.claim(name)
+                    found = other.load(name)
+                finally:
+                    taken.set()
+                saving.result()
+                expect(other.load(name) == found, "a save came after another had taken the claim")
+                other.save(fence, position(1))
+
     def test_a_release_may_be_repeated(self) -> None:
         """Releasing twice, or a claim that somebody else has taken since, is harmless.
 
@@ -180,3 +210,17 @@ class ClaimClauses(StateClauses):
             with self.store() as store:
                 store.claim(name)
             self.claimed(other, name)
+
+
+def _save_on(store: StateStore, fence: str, amid: threading.Event, taken: threading.Event) -> None:
+    """Save one position after another until that is refused, and once more when the claim was taken."""
+    for n in itertools.count(2):
+        late = taken.wait(0.001)
+        if n > 2:
+            amid.set()
+        try:
+            store.save(fence, position(n))
+        except StateError:
+            return
+        if late:
+            return

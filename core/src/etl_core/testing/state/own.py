@@ -21,6 +21,9 @@ class Memory(StateStoreConformance):
     history_setting: ClassVar[str] = "history"
     letters_setting: ClassVar[str] = "dead_letters"
 
+    def broken_config(self) -> None:
+        return None
+
 
 class Sqlite(StateStoreConformance):
     """The store `sqlite`."""

@@ -115,7 +115,7 @@ class UseClauses(StateClauses):
         """
         settings = self.broken_config()
         if settings is None:
-            skip("no settings of a store that cannot be used: `broken_config`")
+            self.left_out("broken_config", "settings of a store that cannot be used")
         for call in ("check", "claim"):
             try:
                 self._call(settings, call)

@@ -20,12 +20,12 @@ class AcmeDestination(Destination):
     def flush(self, position: Position) -> None:
         for number, (stream, rows) in enumerate(self.accepted):
             path = self.directory / f"{stream}@{position.epoch:010}-{position.n:012}-{number:04}.arrow"
-            with path.with_suffix(".part").open("wb", buffering=0) as file:
+            with path.with_suffix(".part").open("wb") as file:
                 feather.write_feather(rows, file)
+                file.flush()
                 os.fsync(file.fileno())
             path.with_suffix(".part").rename(path)
-        directory = os.open(self.directory, os.O_RDONLY)
-        os.fsync(directory)
+        os.fsync(directory := os.open(self.directory, os.O_RDONLY))
         os.close(directory)
         self.accepted.clear()
 

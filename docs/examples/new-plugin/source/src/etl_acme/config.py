@@ -11,5 +11,5 @@ class AcmeConfig:
     """Where the files are."""
 
     directory: Path = setting(
-        help="The directory of the CSV files; each comes whole, with a name that sorts after the others."
+        help="The directory of the files *.csv; each comes whole, under a name that sorts after the others."
     )

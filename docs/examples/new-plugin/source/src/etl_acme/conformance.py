@@ -11,11 +11,17 @@ class AcmeConformance(SourceConformance):
     registration = etl_register_extract()[0]
 
     def prepare(self) -> None:
-        incoming = self.directory / "incoming"
-        incoming.mkdir()
-        for day in range(1, 4):
-            rows = "".join(f"{day}{n},item {n}\n" for n in range(9))
-            (incoming / f"2026-01-0{day}.csv").write_text(f"id,item\n{rows}", encoding="utf-8")
+        (self.directory / "incoming").mkdir()
+        self.days = 0
+        for _ in range(3):
+            self.change()
+
+    def change(self) -> None:
+        """Add what the source has to find in its next run: one more file."""
+        self.days += 1
+        rows = "".join(f"{self.days}{n},item {n}\n" for n in range(9))
+        path = self.directory / "incoming" / f"2026-01-{self.days:02}.csv"
+        path.write_text(f"id,item\n{rows}", encoding="utf-8")
 
     def config(self) -> dict[str, Any]:
         return {"directory": str(self.directory / "incoming")}

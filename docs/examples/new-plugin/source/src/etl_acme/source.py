@@ -19,10 +19,10 @@ class AcmeSource(Source):
         return [ORDERS]
 
     def read(self, ctx: Context, resume: str | None, until: object = None) -> Iterator[Batch]:
-        names = sorted(file.name for file in self.directory.iterdir())
-        if resume is not None and resume not in names:
+        files = sorted(self.directory.glob("[!.]*.csv"))
+        if resume is not None and resume not in [file.name for file in files]:
             raise PositionLostError("the last file that was read is no longer there", file=resume)
-        for name in names[names.index(resume) + 1 if resume else 0 :]:
-            for rows in csv.open_csv(self.directory / name, convert_options=COLUMNS):
+        for file in files[files.index(self.directory / resume) + 1 if resume else 0 :]:
+            for rows in csv.open_csv(file, None, csv.ParseOptions(newlines_in_values=True), COLUMNS):
                 yield Batch.of(ORDERS.stream, rows)
-            yield Batch.progress(name)
+            yield Batch.progress(file.name)

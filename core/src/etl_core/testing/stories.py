@@ -1,4 +1,4 @@
-"""What happens to a stream, for loaders to plan: seeded wanderings and single cases."""
+"""What happens to a stream: seeded wanderings and single cases, as scripts."""
 
 from __future__ import annotations
 
