@@ -7,30 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.registering import good
 
 from etl_core.entrypoints import canonical, found_in, points_of
 from etl_core.plugins import Plugins, PluginStatus, Status
 
 Install = Callable[..., None]
 
-GOOD = """
-    import attrs
-    from etl_core import Registration, hookimpl
-
-    @attrs.frozen
-    class Config:
-        path: str = "x"
-
-    @hookimpl
-    def etl_register_extract():
-        return [Registration("good", Config, "nowhere:Source", summary="reads nothing")]
-"""
-
 
 @pytest.fixture
 def site(install: Install, tmp_path: Path) -> Path:
     """Return where packages are installed; one that is as it should be is among them."""
-    install("etl-good", GOOD)
+    install("etl-good", good())
     return tmp_path / "site-packages"
 
 

@@ -10,29 +10,13 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from support.registering import good
 
 from etl_core import plugins
 from etl_core.errors import PluginError
 from etl_core.plugins import Plugins, PluginStatus, Status
 
 Install = Callable[..., None]
-
-GOOD = """
-    import attrs
-    from etl_core import Registration, hookimpl
-
-    @attrs.frozen
-    class Config:
-        path: str = "x"
-
-    @hookimpl
-    def etl_register_extract():
-        return [Registration("{name}", Config, "nowhere:Source", summary="reads nothing")]
-"""
-
-
-def good(name: str = "good") -> str:
-    return GOOD.replace("{name}", name)
 
 
 def status_of(plugin: str, found: Plugins | None = None) -> PluginStatus:

@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 from etl_core.processwide import Noted
 
-__all__ = ["contained", "lingering"]
+__all__ = ["contained", "descriptors_lead_to", "lingering"]
 
 #: Seconds after which loading one plugin is long.
 _LONG = 5.0
@@ -34,7 +34,7 @@ def contained(who: str) -> Iterator[list[str]]:
     waiting.start()
     threads.add(waiting)
     try:
-        with _printed_on_stderr():
+        with redirect_stdout(sys.stderr), descriptors_lead_to(2, 1):
             noted = Noted()
             try:
                 yield notes
@@ -58,23 +58,27 @@ def _say(who: str) -> None:
 
 
 @contextmanager
-def _printed_on_stderr() -> Iterator[None]:
-    """Have what is printed go to stderr: by Python, by libraries in C and by child processes."""
+def descriptors_lead_to(target: int, *descriptors: int) -> Iterator[None]:
+    """Have what is written to descriptors go to another: by Python, libraries in C and child processes.
+
+    One that was closed by whoever started us stays so.
+    """
     _flush()
     with ExitStack() as stack:
-        stack.enter_context(redirect_stdout(sys.stderr))
-        with suppress(OSError):  # one of them was closed by whoever started us
-            stack.callback(_lead_back, os.dup(1))
-            os.dup2(2, 1)
+        for each in descriptors:
+            with suppress(OSError):
+                stack.callback(_lead_back, each, os.dup(each))
+                os.dup2(target, each)
         yield
 
 
-def _lead_back(kept: int) -> None:
+def _lead_back(descriptor: int, kept: int) -> None:
     _flush()
-    os.dup2(kept, 1)
+    os.dup2(kept, descriptor)
     os.close(kept)
 
 
 def _flush() -> None:
-    with suppress(AttributeError, OSError, ValueError):  # closed, or as good as closed
-        sys.__stdout__.flush()  # type: ignore[union-attr]
+    for stream in (sys.__stdout__, sys.__stderr__):
+        with suppress(AttributeError, OSError, ValueError):  # closed, or as good as closed
+            stream.flush()  # type: ignore[union-attr]

@@ -25,6 +25,7 @@ __all__ = [
     "load_source",
     "load_state",
     "make",
+    "named",
     "resolve",
 ]
 
@@ -128,11 +129,8 @@ def imported(registration: Registration) -> Callable[..., Any]:
     """Return the factory itself, imported if it is given as ``module:name``."""
     if not isinstance(registration.factory, str):
         return registration.factory
-    module, _, name = registration.factory.partition(":")
     try:
-        found: Any = import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
+        factory: Callable[..., Any] = named(registration.factory)
     except Exception as error:
         raise PluginError(
             "a connector cannot be imported",
@@ -141,8 +139,16 @@ def imported(registration: Registration) -> Callable[..., Any]:
             origin=registration.factory,
             reason=f"{type(error).__name__}: {error}",
         ) from error
-    factory: Callable[..., Any] = found
     return factory
+
+
+def named(text: str) -> Any:
+    """Import what ``module:name`` names; raise what that raises."""
+    module, _, name = text.partition(":")
+    found: Any = import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
 
 
 def _part(section: Section, plugins: Plugins, base: Path) -> Part[Any]:

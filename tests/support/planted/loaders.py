@@ -40,24 +40,21 @@ class LatestOnly(Append):
                 yield evolve(write, rows=kept, seq=write.seq if kept is None else highest_seq(kept))
 
 
+def _turned(writes: Iterable[Write]) -> Iterator[Write]:
+    for write in writes:
+        rows = write.rows
+        turned = None if rows is None else rows.take(pa.array(range(rows.num_rows - 1, -1, -1), pa.int64()))
+        yield evolve(write, rows=turned)
+
+
 class TurnsRowsRound(Append):
     def plan(self, batch: Batch) -> Iterator[Write]:
-        for write in super().plan(batch):
-            rows = write.rows
-            turned = (
-                None if rows is None else rows.take(pa.array(range(rows.num_rows - 1, -1, -1), pa.int64()))
-            )
-            yield evolve(write, rows=turned)
+        return _turned(super().plan(batch))
 
 
 class TurnsSnapshotsRound(Replace):
     def plan(self, batch: Batch) -> Iterator[Write]:
-        for write in super().plan(batch):
-            rows = write.rows
-            turned = (
-                None if rows is None else rows.take(pa.array(range(rows.num_rows - 1, -1, -1), pa.int64()))
-            )
-            yield evolve(write, rows=turned)
+        return _turned(super().plan(batch))
 
 
 class KeepsRowsBack(Append):

@@ -40,6 +40,13 @@ released = threading.Event()
 kept: list[Any] = []
 
 
+def _write(slot: Path, number: int) -> None:
+    """Write a slot at once: whoever is killed leaves the old number or the new."""
+    fresh = slot.with_suffix(".new")
+    fresh.write_text(str(number))
+    fresh.replace(slot)
+
+
 class Ledger(Source):
     """Tells the transactions of a file, one change per batch; a position is how many it has told.
 
@@ -78,7 +85,7 @@ class Ledger(Source):
     def ack(self, value: Any) -> None:
         with self.lock:
             if self.slot and self.slot.exists():
-                self.slot.write_text(str(max(value, int(self.slot.read_text()))))
+                _write(self.slot, max(value, int(self.slot.read_text())))
 
     def teardown(self, ctx: Context) -> Sequence[str]:
         if not self.slot_of(ctx).exists():
@@ -95,7 +102,7 @@ class Ledger(Source):
     def begin(self, ctx: Context, resume: Any) -> int:
         self.slot = self.slot_of(ctx)
         if resume is None:
-            self.slot.write_text("0")
+            _write(self.slot, 0)
             return 0
         if type(resume) is not int or not 0 <= resume <= len(self.transactions()):
             raise PositionLostError("the ledger has no such place")

@@ -2,7 +2,8 @@
 
 The files below `package` are every kind's, those below `kinds/<kind>` that kind's; both are as they will be
 written for the name `acme`, with `.txt` behind theirs, so that no tool takes them for sources of the core.
-Words that begin with `$` stand for what differs from kind to kind.
+Words that begin with `$` stand for what differs from kind to kind, or for a text of `pieces` that several
+files share.
 """
 
 from __future__ import annotations
@@ -164,6 +165,10 @@ def _words(name: Name, kind: str) -> dict[str, str]:
         "$summary": facts.summary,
         "$dependencies": ", ".join(f'"{each}"' for each in dependencies),
         "$api": str(API),
+        **{
+            f"${piece.stem}": piece.read_text(encoding="utf-8").rstrip()
+            for piece in _HERE.glob("pieces/*.txt")
+        },
     }
 
 

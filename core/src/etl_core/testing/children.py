@@ -11,13 +11,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 from etl_core.document import Section
 from etl_core.hookspecs import Registration
-from etl_core.resolve import configured, make
+from etl_core.resolve import configured, make, named
 from etl_core.testing.base import Conformance
 from etl_core.testing.child import Part, command_of, environment_of
 from etl_core.testing.verdicts import fail, not_reached
@@ -78,7 +77,7 @@ def spec_of(kit: Conformance) -> dict[str, Any]:
 
 def registration_of(spec: Mapping[str, Any]) -> Registration:
     """Return the registration that `spec_of` described."""
-    config = None if spec["config"] is None else _found(spec["config"])
+    config = None if spec["config"] is None else named(spec["config"])
     return Registration(spec["name"], config, spec["factory"])
 
 
@@ -96,14 +95,6 @@ def _name_of(thing: Any) -> str:
     return name
 
 
-def _found(name: str) -> Any:
-    module, _, path = name.partition(":")
-    found: Any = import_module(module)
-    for part in path.split("."):
-        found = getattr(found, part)
-    return found
-
-
 def _no_json(value: object) -> NoReturn:
     not_reached("a setting is no JSON value")
 
@@ -112,7 +103,7 @@ def main() -> None:
     """Run the part named on the command line with the argument on stdin."""
     # A shell that starts tests in the background has SIGINT ignored, and that is inherited.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    part: Part = _found(sys.argv[1])
+    part: Part = named(sys.argv[1])
     part(json.loads(sys.stdin.readline()))
 
 

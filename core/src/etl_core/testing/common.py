@@ -16,7 +16,7 @@ from etl_core.errors import ConfigError, EtlError
 from etl_core.hookspecs import API
 from etl_core.testing.base import Conformance
 from etl_core.testing.child import environment_of
-from etl_core.testing.leftovers import Census, own_temporary
+from etl_core.testing.leftovers import Census, is_blind, own_temporary
 from etl_core.testing.secrets import plain_secrets, secrets_of, spoiled
 from etl_core.testing.verdicts import expect, fail, not_reached, skip
 from etl_core.testing.watch import Watch
@@ -150,7 +150,7 @@ class CommonClauses(Conformance):
             ]
             left = next(filter(None, (self._left_by(use, made) for use in uses)), [])
         expect(not left, "something was left behind", left=", ".join(left))
-        if Census().blind:
+        if is_blind():
             not_reached("here only threads and temporary files can be looked at, as there is no /proc")
 
     def _left_by(self, use: Callable[[], None], made: Callable[[], set[str]]) -> list[str]:

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from etl_core.engine.observing import HubMetrics, ObserverHub
 from etl_core.engine.scope import EngineContext, Scope
 from etl_core.events import Event
 from etl_core.interfaces import Observer
-from etl_core.model import Stream
 
 __all__ = ["KitContext", "Listener"]
 
 
 class Listener(Observer):
-    """Keeps every event and payload."""
+    """Keeps every event; asks for payloads, so that a destination offers them, and keeps none."""
 
     payloads = True
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.offered: list[tuple[Stream, str, Any, Sequence[Any]]] = []
 
     def on_event(self, event: Event) -> None:
         self.events.append(event)
-
-    def on_payload(self, stream: Stream, format: str, schema: Any, buffers: Sequence[Any]) -> None:
-        self.offered.append((stream, format, schema, buffers))
 
 
 class KitContext(EngineContext):

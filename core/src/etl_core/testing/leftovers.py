@@ -15,7 +15,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-__all__ = ["Census", "Process", "own_temporary", "processes"]
+__all__ = ["Census", "Process", "is_blind", "own_temporary", "processes"]
 
 _PROCESSES = Path("/proc")
 _FDS = Path("/proc/self/fd")
@@ -39,12 +39,11 @@ class Process:
 class Census:
     """Counts what is there now; `left` says what has come since, once it had time to go away.
 
-    Where there is no /proc only threads are counted, and `blind` is true.
+    Where there is no /proc only threads are counted: see `is_blind`.
     """
 
     def __init__(self) -> None:
         gc.collect()
-        self.blind = not _FDS.is_dir()
         self._mark = os.environ[_MARK] = uuid.uuid4().hex
         self._threads = set(threading.enumerate())
         self._children = _children("")
@@ -122,9 +121,14 @@ def _is_ours(process: Process, mark: str) -> bool:
     return bool(mark) and f"{_MARK}={mark}".encode() in variables
 
 
+def is_blind() -> bool:
+    """Tell whether only threads can be counted, as there is no /proc."""
+    return not _FDS.is_dir()
+
+
 def _handles() -> Counter[str]:
     """Count open files and sockets by what they lead to; empty where the system does not list them."""
-    if not _FDS.is_dir():
+    if is_blind():
         return Counter()
     found: Counter[str] = Counter()
     for handle in list(_FDS.iterdir()):

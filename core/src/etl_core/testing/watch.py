@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import sys
 import tempfile
 import traceback
@@ -14,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from etl_core.events import Event
+from etl_core.isolation import descriptors_lead_to
 
 __all__ = ["Watch"]
 
@@ -45,7 +45,7 @@ class Watch:
     def __enter__(self) -> Self:
         written = self._open.enter_context(tempfile.TemporaryFile())
         self._open.callback(self._read, written)
-        self._open.enter_context(_descriptors_lead_to(written.fileno()))
+        self._open.enter_context(descriptors_lead_to(written.fileno(), 1, 2))
         self._open.enter_context(_streams_lead_to(self._printed))
         self._open.enter_context(_logged_to(self._logs))
         _hear(self._started)
@@ -93,28 +93,6 @@ def _streams_lead_to(printed: io.StringIO) -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
-
-
-@contextmanager
-def _descriptors_lead_to(number: int) -> Iterator[None]:
-    """Have what is written to the standard descriptors, by child processes too, go to another."""
-    _flush()
-    before = {each: os.dup(each) for each in (1, 2)}
-    try:
-        for each in before:
-            os.dup2(number, each)
-        yield
-    finally:
-        _flush()
-        for each, kept in before.items():
-            os.dup2(kept, each)
-            os.close(kept)
-
-
-def _flush() -> None:
-    for stream in (sys.__stdout__, sys.__stderr__):
-        if stream is not None and not stream.closed:
-            stream.flush()
 
 
 @contextmanager

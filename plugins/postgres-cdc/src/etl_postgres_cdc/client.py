@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
-from etl_core import Cancelled, Context, RetryableError, Secret
+from etl_core import Cancelled, Context, EtlError, RetryableError, Secret
 from etl_pglib import client as pglib
 from etl_pglib.secure import Secure, copy_data, open_secure
 from etl_postgres_cdc.channel import Bulk, Channel, Fed, Link
@@ -57,16 +57,46 @@ class Catalog:
         with ctx.measure("connect"):
             self.connection = pglib.connect(dsn, application_name=f"{_APPLICATION} {ctx.pipeline}")
         self._forget = ctx.on_cancel(self.interrupt)
+        #: Seconds after which a query that has no answer is given up; None waits for ever, as for a lock.
+        self.patience: float | None = None
 
     @property
     def version(self) -> int:
         return self.connection.info.server_version
 
     def query(self, sql: str, *parameters: object, doing: str) -> list[tuple[Any, ...]]:
-        """Run one statement and return its rows, if it has any."""
-        with self._ctx.measure("query"), _translated(doing, self._ctx):
+        """Run one statement and return its rows, if it has any.
+
+        Raises RetryableError when no answer comes within `patience`; the connection is over then.
+        """
+        with self._ctx.measure("query"), self._watched(doing), _translated(doing, self._ctx):
             cursor = self.connection.execute(sql.encode(), parameters or None)
             return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def _watched(self, doing: str) -> Iterator[None]:
+        """Give the connection up when the block takes too long: a network may forget it without a word."""
+        patience = self.patience
+        if patience is None:
+            yield
+            return
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            self.interrupt()
+
+        timer = threading.Timer(patience, give_up)
+        timer.start()
+        try:
+            yield
+        except EtlError as error:
+            if late.is_set():
+                raise RetryableError("the server does not answer", doing=doing, seconds=patience) from error
+            raise
+        finally:
+            timer.cancel()
+            timer.join()
 
     def copy(self, sql: str, doing: str) -> Generator[bytes, None, None]:
         """Run a COPY TO STDOUT and yield its data as it comes, a row at a time."""

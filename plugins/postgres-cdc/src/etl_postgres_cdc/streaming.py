@@ -33,6 +33,8 @@ _ASK = 0.05
 _SETTLE = 2.0
 #: Seconds of silence that are suffered where the server itself has no limit.
 _NO_TIMEOUT = 600.0
+#: Seconds that any query of the catalog may take while a stream waits for it.
+_ANSWER = 10.0
 _IN_USE = "55006"
 _LOST = {
     "42704": "the publication did not exist at this point of the WAL",
@@ -61,6 +63,7 @@ class Streaming:
         )
         self._timeout = (timeout or 60_000) / 1000
         self._longest_silence = self._timeout if timeout else _NO_TIMEOUT
+        session.catalog.patience = max(_ANSWER, self._longest_silence)
         self._feedback = Feedback(session.replication, session.progress.lsn, min(10.0, self._timeout / 4))
         now = time.monotonic()
         self._yielded = self._positioned = now

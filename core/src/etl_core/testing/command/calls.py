@@ -60,7 +60,6 @@ class _Line(App):
 
 def play(spec: Mapping[str, Any]) -> None:
     """Call the command as `etl-core NAME ARGUMENTS` does."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored
     if "interrupt_after" in spec:
         saying = threading.Timer(spec["interrupt_after"], say, ["running"])
         saying.daemon = True

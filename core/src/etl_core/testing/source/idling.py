@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -53,14 +54,15 @@ class IdleClauses(SourceKit):
         self.require_change()
         with self.source() as source, self.context() as ctx:
             reading = Reading(source, ctx, history.places[-1].value).start()
-            for _ in range(2):
-                self._goes_on(reading)
+            for into in (0.0, ctx.poll_interval / 2):  # as a wait begins, and amid it
+                self._goes_on(reading, into)
             self._idles(reading)
         self._told_truly(history, reading)
 
-    def _goes_on(self, reading: Reading) -> None:
+    def _goes_on(self, reading: Reading, into: float) -> None:
         rows = reading.rows
         self._idles(reading)
+        time.sleep(into)
         self.change()
         came = reading.wait(lambda: reading.rows > rows, self.deadline)
         reading.check()
