@@ -37,7 +37,7 @@ def emulator() -> Emulator:
     """Start an emulator that lives as long as this process."""
     stack = ExitStack()
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="etl-snowflake-")))
-    running = stack.enter_context(Emulator.running(directory, "--commit-delay", "0.05"))
+    running = stack.enter_context(Emulator.running(directory, "--volatile", "--commit-delay", "0.05"))
     atexit.register(stack.close)
     os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")  # the driver looks for a region there
     return running
@@ -64,6 +64,11 @@ class Snowflake(DestinationConformance):
             "authorities": str(account.authority),
             "streaming": "off",
         }
+
+    def clean(self) -> None:
+        """Drop what the clause made, so that the account stays small."""
+        names = self._ours()
+        emulator().schemas(drop=[names.landing_schema, names.fold(self.namespace)])
 
     def read_back(self, stream: Stream) -> pa.Table | None:
         """Read past all clients; what is kept with a stream says which JSON is a list, a struct or a map."""

@@ -46,6 +46,9 @@ def _arguments() -> argparse.Namespace:
         "--directory", type=Path, help="keep keys, rows and files here (default: a temporary one)"
     )
     parser.add_argument(
+        "--volatile", action="store_true", help="keep rows in memory, and all else in the directory"
+    )
+    parser.add_argument(
         "--commit-delay", type=float, default=0.3, help="seconds until streamed rows are committed"
     )
     parser.add_argument(
@@ -66,7 +69,7 @@ def main() -> None:
     """Serve until told to end."""
     arguments = _arguments()
     with ExitStack() as stack:
-        keep = arguments.directory is not None
+        keep = arguments.directory is not None and not arguments.volatile
         directory = arguments.directory or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         directory.mkdir(parents=True, exist_ok=True)
         names = Names(**{name: getattr(arguments, name) for name in Names.__dataclass_fields__})

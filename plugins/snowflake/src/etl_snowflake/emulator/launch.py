@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +108,10 @@ class Emulator:
         with urllib.request.urlopen(request, timeout=30, context=context) as answer:  # noqa: S310 - as above
             content: bytes = answer.read()
             return content
+
+    def schemas(self, *, make: Sequence[str] = (), drop: Sequence[str] = ()) -> None:
+        """Make schemas of the database, empty ones, or drop them; past all clients, and quicker than one."""
+        self.control("schemas", {"make": list(make), "drop": list(drop)})
 
     def rows(self, table: str, order: str = "") -> pa.Table:
         """Give a table's rows, past all clients."""

@@ -32,6 +32,7 @@ class Store:
         self.meta = threading.RLock()
         connection = duckdb.connect(str(path or ":memory:"), config={"threads": 2})
         self._connection = connection
+        self._kept = path is not None
         self._root = Cursor(connection)
         self._condition = threading.Condition()
         self._holder: object | None = None
@@ -78,8 +79,9 @@ class Store:
             patient(write)
 
     def save(self) -> None:
-        """Keep the catalogue across a restart."""
-        self.remember("catalog", self.catalog.save())
+        """Keep the catalogue across a restart, where rows are kept at all."""
+        if self._kept:
+            self.remember("catalog", self.catalog.save())
 
     def ensure_schema(self, database: str, schema: str) -> None:
         """Make a schema, and its database, where it is absent."""
@@ -88,6 +90,12 @@ class Store:
             self.catalog.create_schema(database, schema)
         with self.cursor() as cursor:
             cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {duck(schema_place(database, schema))}")
+
+    def drop_schema(self, database: str, schema: str) -> None:
+        """Drop a schema with all that is in it."""
+        with self.cursor() as cursor:
+            cursor.execute(f"DROP SCHEMA IF EXISTS {duck(schema_place(database, schema))} CASCADE")
+        del self.catalog.schemas(database)[schema]
 
     @contextmanager
     def changing(self, holder: object) -> Iterator[None]:

@@ -14,6 +14,7 @@ from etl_snowflake.emulator.auth import User, public_key
 from etl_snowflake.emulator.errors import SnowflakeError
 from etl_snowflake.emulator.names import logical, split
 from etl_snowflake.emulator.results import stream
+from etl_snowflake.emulator.store import patient
 
 
 async def _statements(account: Account, request: web.Request, body: bytes) -> web.Response:
@@ -84,6 +85,28 @@ async def _expire(account: Account, request: web.Request, body: bytes) -> web.Re
     return web.json_response({})
 
 
+async def _schemas(account: Account, request: web.Request, body: bytes) -> web.Response:
+    """Make schemas of the account's database, empty ones, or drop them with all that is in them."""
+    asked = json.loads(body)
+    await asyncio.to_thread(_reset, account, asked.get("make", []), asked.get("drop", []))
+    return web.json_response({})
+
+
+def _reset(account: Account, make: list[str], drop: list[str]) -> None:
+    database, store = account.names.database, account.store
+
+    def work() -> None:
+        there = store.catalog.schemas(database)
+        for name in [each for each in (*make, *drop) if each in there]:
+            store.drop_schema(database, name)
+        for name in make:
+            store.ensure_schema(database, name)
+
+    with store.changing(work), store.meta:
+        patient(work)
+        store.save()
+
+
 async def _channels(account: Account, request: web.Request, body: bytes) -> web.Response:
     if request.method == "POST":
         asked = json.loads(body)
@@ -130,6 +153,7 @@ ROUTES = [
     ("*", "/_control/grants", "control", _grants),
     ("POST", "/_control/keys", "control", _keys),
     ("POST", "/_control/expire", "control", _expire),
+    ("POST", "/_control/schemas", "control", _schemas),
     ("*", "/_control/channels", "control", _channels),
     ("GET", "/_control/tasks", "control", _tasks),
     ("GET", "/_control/rows", "control", _rows),

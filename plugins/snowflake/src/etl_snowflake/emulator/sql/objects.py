@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from etl_snowflake.emulator.auth import fingerprint, public_key
-from etl_snowflake.emulator.catalog import Stage, schema_place
+from etl_snowflake.emulator.catalog import Stage
 from etl_snowflake.emulator.errors import forbidden, missing, present, syntax
 from etl_snowflake.emulator.grants import ADMIN
-from etl_snowflake.emulator.names import duck, physical, shown, split
+from etl_snowflake.emulator.names import physical, shown, split
 from etl_snowflake.emulator.results import Result, done
 from etl_snowflake.emulator.sql.context import NAME, Context, options, statement
 
@@ -43,7 +43,7 @@ def _create_schema(context: Context, found: re.Match[str]) -> Result:
 
     def work() -> None:
         if name in schemas and found["replace"]:
-            _forget_schema(context, database, name)
+            context.account.store.drop_schema(database, name)
         if name in schemas:
             raise present(name)
         context.account.store.ensure_schema(database, name)
@@ -61,13 +61,8 @@ def _drop_schema(context: Context, found: re.Match[str]) -> Result:
             return done()
         raise missing("Schema", database, name)
     context.require("OWNERSHIP", "SCHEMA", database, name)
-    context.define(lambda: _forget_schema(context, database, name))
+    context.define(lambda: context.account.store.drop_schema(database, name))
     return done(f"{shown(name)} successfully dropped.")
-
-
-def _forget_schema(context: Context, database: str, name: str) -> None:
-    context.cursor.execute(f"DROP SCHEMA IF EXISTS {duck(schema_place(database, name))} CASCADE")
-    del context.account.catalog.databases[database][name]
 
 
 @statement(

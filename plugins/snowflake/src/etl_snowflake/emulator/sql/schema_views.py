@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -71,10 +72,13 @@ def wanted(context: Context, parts: list[str]) -> tuple[str, str] | None:
     return database, parts[-1]
 
 
-def place_of(context: Context, database: str, view: str) -> tuple[str, str]:
-    """Fill a temporary table with what the view shows now, and say where it is."""
+def place_of(context: Context, database: str, view: str, *, counted: bool = True) -> tuple[str, str]:
+    """Fill a temporary table with what the view shows now, and say where it is.
+
+    Without `counted` rows are not counted: each table would be read.
+    """
     makers = {
-        "TABLES": (_TABLES, _tables),
+        "TABLES": (_TABLES, partial(_tables, counted=counted)),
         "COLUMNS": (_COLUMNS, _columns),
         "SCHEMATA": (_SCHEMATA, _schemata),
     }
@@ -99,10 +103,10 @@ def _visible(context: Context, database: str) -> Iterator[Table]:
                     yield table
 
 
-def _tables(context: Context, database: str) -> Iterator[dict[str, Any]]:
+def _tables(context: Context, database: str, *, counted: bool) -> Iterator[dict[str, Any]]:
     for table in _visible(context, database):
         kind = "VIEW" if table.view else ("TEMPORARY TABLE" if table.session else "BASE TABLE")
-        rows = context.cursor.one(f"SELECT count(*) FROM {table.sql}")
+        rows = context.cursor.one(f"SELECT count(*) FROM {table.sql}") if counted else None
         yield {
             **_path(table),
             "TABLE_OWNER": context.session.role,

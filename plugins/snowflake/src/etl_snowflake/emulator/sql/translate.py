@@ -41,6 +41,7 @@ class _Names:
     def __init__(self, context: Context, tree: exp.Expr) -> None:
         self.context = context
         self.tables: list[Table] = []
+        self._counted = any(_counts(each) for each in tree.find_all(exp.Column, exp.Star))
         self._local = {name_of(each.args["alias"].this) for each in tree.find_all(exp.CTE)}
         places = [(node, self._place(node)) for node in list(tree.find_all(exp.Table))]
         _values(tree)
@@ -64,10 +65,15 @@ class _Names:
             return None
         view = wanted(self.context, parts)
         if view is not None:
-            return place_of(self.context, *view)
+            return place_of(self.context, *view, counted=self._counted)
         table = self.context.table(parts, kind="Object")
         self.tables.append(table)
         return table.place
+
+
+def _counts(node: exp.Expr) -> bool:
+    """Whether it may ask INFORMATION_SCHEMA how many rows tables have."""
+    return isinstance(node, exp.Star) or node.name.upper() == "ROW_COUNT"
 
 
 def _move(node: exp.Table, place: tuple[str, str]) -> None:
