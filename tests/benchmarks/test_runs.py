@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from attrs import evolve
 from benchmarks.speed.contents import Contents
 from benchmarks.speed.results import Row, compared
 from benchmarks.speed.runs import Run, alternate
@@ -57,3 +58,11 @@ def test_what_was_moved_wrongly_is_said() -> None:
     assert Run(1.0).checked(Contents({"i": 2, "u": 1}, 77), wanted).wrong is None
     assert Run(1.0).checked(Contents({"i": 2}, 77), wanted).wrong == "{'i': 2} rows, not {'i': 2, 'u': 1}"
     assert Run(1.0).checked(Contents({"i": 2, "u": 1}, 78), wanted).wrong
+
+
+def test_what_is_compared_may_be_cpu() -> None:
+    mine = [Run(9.0, cpu=0.1), Run(1.0, cpu=0.2), Run(9.0, cpu=0.3)]
+    series = alternate(lambda: Run(1.0, cpu=1.0), {"mine": runs([], "mine", mine)}, 3)
+    result = compared(evolve(ROW, by="cpu"), series, series.arms["mine"], 1_000_000)
+    assert (result.value, result.seconds) == (0.2, 9.0)
+    assert (result.cpu_per_million, result.control_cpu_per_million) == (0.2, 1.0)

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from statistics import median
 
+from benchmarks.speed.processes import clean_environment
 from benchmarks.speed.runs import Run
-from benchmarks.speed.server import Database, clean_environment
+from benchmarks.speed.server import Database
 from benchmarks.speed.workloads import PUBLICATION, SLOT, Copy, Stream
 
 from etl_core import FatalError

@@ -16,7 +16,7 @@ from benchmarks.frozen.stream import decode
 from benchmarks.speed.clock import Moment, peak_memory
 from benchmarks.speed.compiled import compiled_decode
 from benchmarks.speed.contents import COLUMNS, Contents
-from benchmarks.speed.ours import environment
+from benchmarks.speed.processes import environment
 from benchmarks.speed.recording import payloads
 from benchmarks.speed.runs import Run
 

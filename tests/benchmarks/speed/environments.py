@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.speed.processes import clean_environment
 from benchmarks.speed.runs import Run
-from benchmarks.speed.server import clean_environment
 
 from etl_core import ConfigError, FatalError
 

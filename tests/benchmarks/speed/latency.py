@@ -13,6 +13,7 @@ import pyarrow as pa
 from attrs import frozen
 from benchmarks.speed import ours
 from benchmarks.speed.contents import COLUMNS, Contents, in_postgres
+from benchmarks.speed.processes import answer
 from benchmarks.speed.runs import Run
 from benchmarks.speed.server import Database
 from benchmarks.speed.stats import percentile
@@ -91,7 +92,7 @@ def measure(database: Database, pace: Pace) -> Run:
             started = time.time()
             late = _write(database, workload.tables[0], pace)
             _await_confirmation(database)
-        found = ours.answer(process)
+        found = answer(process)
     run = ours.verified(found, Contents.of(database.query(in_postgres(COLUMNS, workload.tables[0]))))
     counted = sorted(took for commit, took in found["latencies"] if commit >= started + pace.warm_up)
     return attrs.evolve(run, facts=_facts(counted, late))

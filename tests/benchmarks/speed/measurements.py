@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import duckdb
 from benchmarks.speed import controls, digest, ours
+from benchmarks.speed.asking import Group, alternated
 from benchmarks.speed.bench import Bench
 from benchmarks.speed.decoding import decoded
 from benchmarks.speed.environments import Environment, scanner
 from benchmarks.speed.latency import measure
 from benchmarks.speed.recording import record
-from benchmarks.speed.results import Conditions, Result, Row, compared, reached
-from benchmarks.speed.runs import Run, alternate
+from benchmarks.speed.results import Conditions, Result, Row, reached
+from benchmarks.speed.runs import Run
 from benchmarks.speed.workloads import Copy, copied, huge, streamed
 
 from etl_core import ConfigError
 
-__all__ = ["GROUPS", "Group"]
+__all__ = ["GROUPS"]
 
 _DURABLE = Conditions(durability="committed with fsync by DuckDB, the position with the rows")
 _FILES = Conditions(durability="files complete, left to the system to write out")
 _MEMORY = Conditions(transport="none: memory", tls="-", fsync="-")
 _RECEIVE = "pg_recvlogical to /dev/null, proto_version=1"
 
-Measure = Callable[[Bench, Sequence[Row]], Iterator[Result]]
 
-
-class Group:
-    """Rows that are measured together, and how."""
-
-    def __init__(self, measure: Measure, *rows: Row) -> None:
-        self.measure = measure
-        self.rows = rows
-
-
-def _streams(size: int) -> Group:
+def _streams(size: int) -> Group[Bench]:
     def measured(bench: Bench, rows: Sequence[Row]) -> Iterator[Result]:
         with bench.database() as database:
             workload = streamed(database, bench.sizes.changes, size)
@@ -113,12 +104,10 @@ def _alternated(
     bench: Bench,
     rows: Sequence[Row],
     control: Callable[[], Run],
-    arms: Mapping[str, Callable[[], Run]],
+    arms: dict[str, Callable[[], Run]],
     moved: int,
 ) -> Iterator[Result]:
-    series = alternate(control, arms, bench.pairs, bench.note)
-    for row in rows:
-        yield compared(row, series, series.arms[row.name], moved)
+    return alternated(rows, control, arms, moved, bench.pairs, bench.note)
 
 
 _COPY = "psql COPY (FORMAT binary) to /dev/null"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 from benchmarks.speed import ours
+from benchmarks.speed.asking import Group
 from benchmarks.speed.bench import Bench
-from benchmarks.speed.measurements import Group
 from benchmarks.speed.results import Conditions, Result, Row, reached
 from benchmarks.speed.runs import Run
 from benchmarks.speed.workloads import copied, huge, streamed

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Self
 
 import attrs
 from attrs import frozen
+from benchmarks.speed import processes
 from benchmarks.speed.contents import Column, Contents
+from benchmarks.speed.processes import answer
 from benchmarks.speed.runs import Run
-from benchmarks.speed.server import clean_environment
 from benchmarks.speed.workloads import PUBLICATION, SLOT, Copy, Stream
 
-from etl_core import FatalError
-
-__all__ = ["Spec", "answer", "environment", "snapshot", "spawn", "stream", "verified"]
-
-TESTS = Path(__file__).resolve().parents[2]
+__all__ = ["Spec", "snapshot", "spawn", "stream", "verified"]
 
 
 @frozen
@@ -83,33 +76,7 @@ def _spec(workload: Copy, sink: str, loader: str, source: Mapping[str, Any], opt
 
 def spawn(spec: Spec) -> subprocess.Popen[str]:
     """Start the child and tell it what to do; its stdin stays open."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.speed.child"],
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None
-    process.stdin.write(json.dumps(attrs.asdict(spec)) + "\n")
-    process.stdin.flush()
-    return process
-
-
-def environment() -> dict[str, str]:
-    """Return the environment in which a child finds the benchmark's modules."""
-    path = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return clean_environment(PYTHONPATH=os.pathsep.join(path), LOGURU_LEVEL="WARNING")
-
-
-def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """Wait for a child and return what it found. Raises FatalError when it failed."""
-    output, errors = process.communicate()
-    if process.returncode != 0:
-        raise FatalError("a run failed", code=process.returncode, said=errors.strip()[-2000:])
-    found: dict[str, Any] = json.loads(output.splitlines()[-1])
-    return found
+    return processes.spawn("benchmarks.speed.child", attrs.asdict(spec))
 
 
 def _run(spec: Spec, wanted: Contents) -> Run:

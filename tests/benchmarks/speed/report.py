@@ -13,25 +13,32 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.results import Result
-from benchmarks.speed.server import SETTINGS
 from benchmarks.speed.stats import UNDECIDED
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["machine", "show", "write"]
+__all__ = ["consoles", "machine", "show", "write"]
+
+#: Columns of text that the table needs.
+_WIDTH = 150
 
 _STYLES = {"holds": "green", "missed": "red", "failed": "bold red", "undecided": "yellow"}
+
+
+def consoles() -> tuple[Console, Console]:
+    """Return where results go, and where it is said what is being done."""
+    return Console(width=max(_WIDTH, Console().width)), Console(stderr=True)
 
 
 def show(title: str, results: Sequence[Result], console: Console) -> None:
     """Print a table, under which stand conditions and everything that went wrong."""
     cells = [_cells(result) for result in results]
-    headings = [heading for heading in (cells[0] if cells else ()) if any(one[heading] for one in cells)]
+    headings = list(dict.fromkeys(heading for one in cells for heading, text in one.items() if text))
     table = Table(title=title)
     for heading in headings:
         table.add_column(heading, justify="left" if heading in _LEFT else "right", no_wrap=True)
     for result, one in zip(results, cells, strict=True):
-        table.add_row(*(one[heading] for heading in headings), style=_STYLES.get(result.verdict))
+        table.add_row(*(one.get(heading, "") for heading in headings), style=_STYLES.get(result.verdict))
     console.print(table)
     for result in results:
         described = f"{result.row.name}: {_described(result)}"
@@ -50,13 +57,27 @@ def _cells(result: Result) -> dict[str, str]:
         "upper 90 %": _number(result.upper, unit),
         "A/A \u00b1": "" if result.band is None else f"{100 * result.band:.0f} %",
         "verdict": result.verdict.replace("-", ""),
+        **(_costs(result) if result.row.by == "cpu" else _times(result)),
+        "peak MB": "" if not result.peak else f"{result.peak / 1e6:.0f}",
+        "pairs": str(result.pairs or ""),
+    }
+
+
+def _times(result: Result) -> dict[str, str]:
+    return {
         "seconds": _number(result.seconds),
         "control": _number(result.control_seconds),
         "CPU s": _number(result.cpu),
         "rows/s": "" if result.rate is None else f"{result.rate:,.0f}",
         "\u00b5s/row": "" if result.rate is None else f"{1e6 / result.rate:.2f}",
-        "peak MB": "" if not result.peak else f"{result.peak / 1e6:.0f}",
-        "pairs": str(result.pairs or ""),
+    }
+
+
+def _costs(result: Result) -> dict[str, str]:
+    return {
+        "CPU s/M rows": _number(result.cpu_per_million),
+        "control's": _number(result.control_cpu_per_million),
+        "rows/s": "" if result.rate is None else f"{result.rate:,.0f}",
     }
 
 
@@ -76,17 +97,15 @@ def _described(result: Result) -> str:
     return ". ".join(part for part in parts if part)
 
 
-def machine(server: int) -> dict[str, Any]:
-    """Return what the figures depend on."""
-    packages = ("etl-core", "etl-postgres-cdc", "etl-duckdb", "duckdb", "pyarrow", "psycopg")
+def machine(packages: Sequence[str], **facts: Any) -> dict[str, Any]:
+    """Return what the figures depend on: these packages, these facts, and this machine."""
     return {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
         "system": platform.platform(),
         "python": platform.python_version(),
-        "postgres": server,
-        "settings": SETTINGS,
+        **facts,
         "packages": {name: version(name) for name in packages},
         "command": sys.argv[1:],
         "undecided_above": UNDECIDED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean, median
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 from attrs import field, frozen
@@ -38,6 +38,8 @@ class Row:
     bar: float | None
     conditions: Conditions = Conditions()
     unit: str = "x"
+    #: What is compared: wall time, or the CPU time of the process.
+    by: Literal["seconds", "cpu"] = "seconds"
 
 
 @frozen
@@ -67,8 +69,22 @@ class Result:
         """Rows per second."""
         return self.rows / self.seconds if self.rows and self.seconds else None
 
+    @property
+    def cpu_per_million(self) -> float | None:
+        """Seconds of CPU for a million rows."""
+        return _per_million(self.cpu, self.rows)
+
+    @property
+    def control_cpu_per_million(self) -> float | None:
+        """The same of the control."""
+        return _per_million(self.control_cpu, self.rows)
+
     def to_json(self) -> dict[str, Any]:
         return {**attrs.asdict(self), "rate": self.rate}
+
+
+def _per_million(seconds: float | None, rows: int | None) -> float | None:
+    return 1e6 * seconds / rows if seconds and rows else None
 
 
 def compared(row: Row, series: Series, arm: Arm, rows: int) -> Result:
@@ -77,16 +93,16 @@ def compared(row: Row, series: Series, arm: Arm, rows: int) -> Result:
     wrong = [run.wrong for run in (*arm.runs, *arm.before[:1], *arm.after) if run.wrong]
     if not right:
         return Result(row, "failed", wrong=wrong or ["no run"])
-    ours = [one.seconds for one, _, _ in right]
-    ratios = neighbours(ours, [b.seconds for _, b, _ in right], [a.seconds for _, _, a in right])
-    found, same = ratio(ratios), _same(series)
+    times = [[getattr(run, row.by) for run in runs] for runs in zip(*right, strict=True)]
+    ratios = neighbours(*times)
+    found, same = ratio(ratios), _same(series, row.by)
     return Result(
         row,
         verdict(found, same, row.bar),
         found.median,
         found.upper,
         same.band if same else None,
-        median(ours),
+        median(one.seconds for one, _, _ in right),
         median(fmean((b.seconds, a.seconds)) for _, b, a in right),
         median(one.cpu for one, _, _ in right),
         median(fmean((b.cpu, a.cpu)) for _, b, a in right),
@@ -94,14 +110,14 @@ def compared(row: Row, series: Series, arm: Arm, rows: int) -> Result:
         rows,
         len(right),
         wrong,
-        {"ratios": ratios, "seconds": ours, "controls": [run.seconds for run in series.controls]}
+        {"ratios": ratios, row.by: times[0], "controls": [getattr(run, row.by) for run in series.controls]}
         | {"spread": found.spread, "control": series.controls[0].facts},
     )
 
 
-def _same(series: Series) -> Ratio | None:
+def _same(series: Series, by: str) -> Ratio | None:
     """Return the A/A ratio: the controls against each other."""
-    controls = [run.seconds for run in series.controls if not run.wrong]
+    controls = [getattr(run, by) for run in series.controls if not run.wrong]
     return ratio(self_ratios(controls)) if len(controls) >= _CONTROLS else None
 
 

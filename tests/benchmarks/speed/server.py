@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -17,7 +16,7 @@ from etl_core import ConfigError, FatalError, Secret
 from etl_pglib.client import Connection, connect
 from etl_pglib.embedded import EmbeddedPostgres
 
-__all__ = ["SETTINGS", "Database", "Server", "clean_environment", "running"]
+__all__ = ["SETTINGS", "Database", "Server", "running"]
 
 SETTINGS = {
     "shared_buffers": "512MB",
@@ -108,9 +107,3 @@ def running(version: int) -> Iterator[Server]:
         scratch = Path(directory)
         with EmbeddedPostgres(scratch / "pg", version=version, settings=SETTINGS, temporary=True) as embedded:
             yield Server(embedded, scratch)
-
-
-def clean_environment(**extra: str) -> dict[str, str]:
-    """Return the environment without what libpq would take settings from."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    return {**kept, **extra}
