@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,3 +34,27 @@ def test_the_benchmark_of_postgres_compares_contents_and_writes_its_results(tmp_
     assert not [each["wrong"] for each in found["results"] if each["wrong"]]
     assert all(each["value"] > 0 for each in found["results"])
     assert "stream-10-arrow" in done.stdout
+
+
+def snowflake(tmp_path: Path, *options: str) -> list[dict[str, Any]]:
+    """Run the benchmark of Snowflake with little data; return its results."""
+    where = tmp_path / "found.json"
+    command = [sys.executable, str(HERE / "snowflake.py"), "--quick", "--pairs", "1", "--json", str(where)]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    results: list[dict[str, Any]] = json.loads(where.read_text())["results"]
+    assert not [each["wrong"] for each in results if each["wrong"]]
+    assert all(each["cpu"] > 0 and each["row"]["name"] in done.stdout for each in results)
+    return results
+
+
+def test_the_benchmark_of_snowflake_measures_cpu_and_writes_its_results(tmp_path: Path) -> None:
+    (found,) = snowflake(tmp_path, "--rows", "encode-columns-sdk")
+    assert found["facts"]["ratios"] == [found["value"]]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_the_benchmark_of_snowflake_compares_what_was_loaded(tmp_path: Path) -> None:
+    names = [found["row"]["name"] for found in snowflake(tmp_path, "--rows", "load")]
+    assert names == ["load-sdk", "load-rest", "load-rest-dicts", "load-bulk"]
