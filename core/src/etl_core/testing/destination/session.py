@@ -18,8 +18,19 @@ from etl_core.loaders.append import Append
 from etl_core.loaders.config import UpsertConfig
 from etl_core.loaders.replace import Replace
 from etl_core.loaders.upsert import Upsert
-from etl_core.model import Batch, Kind, Position, Rejected, Stream, TableSchema, Write, pack_seq
-from etl_core.schema import add_reserved, data_columns, with_key
+from etl_core.model import (
+    SEQ,
+    Batch,
+    Kind,
+    Mode,
+    Position,
+    Rejected,
+    Stream,
+    TableSchema,
+    Write,
+    pack_seq,
+)
+from etl_core.schema import SEQ_TYPE, add_reserved, data_columns, with_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,11 +144,18 @@ class Session:
     def put(self, stream: Stream, rows: pa.Table, key: Sequence[str] = ("id",)) -> list[Rejected]:
         """Write rows without reserved columns, in one piece, as inserts of a source without sequences.
 
-        A loader that takes snapshots only gets them as one.
+        A loader that takes snapshots only gets them as one. To merge into a destination that keeps no
+        position takes sequences: there they are given.
         """
         if self._loader.snapshot_only:
             return self.stage(stream, rows, key)
+        if Mode.MERGE in self._loader.needs and not self.destination.keeps_position:
+            rows = rows.append_column(SEQ, self._seqs(rows.num_rows))
         return self.take(Batch(Kind.ROWS, stream, _reserved(rows, key, "i")), key)
+
+    def _seqs(self, count: int) -> pa.Array:
+        place = next(_POSITIONS)
+        return pa.array([pack_seq(self._epoch, place, n) for n in range(count)], SEQ_TYPE)
 
     def stage(self, stream: Stream, rows: pa.Table, key: Sequence[str] = ("id",)) -> list[Rejected]:
         """Write rows without reserved columns, in one piece, as a snapshot."""
