@@ -6,10 +6,12 @@ import base64
 import hashlib
 import json
 import time
+from functools import lru_cache
 
 from attrs import field, frozen
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from etl_core import ConfigError
 from etl_snowflake.config import SnowflakeConfig
@@ -70,7 +72,7 @@ def load_key(config: SnowflakeConfig) -> Key:
     setting, data = _material(config)
     secret = config.private_key_passphrase.reveal().encode() if config.private_key_passphrase else None
     try:
-        key = serialization.load_pem_private_key(data, secret)
+        key = _parsed(data, secret)
     except TypeError:
         raise _passphrase_error(secret) from None
     except ValueError:
@@ -78,6 +80,12 @@ def load_key(config: SnowflakeConfig) -> Key:
     if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < _SMALLEST:
         raise ConfigError("Snowflake takes RSA keys of 2048 bits or more", setting=setting)
     return Key(key)
+
+
+@lru_cache(maxsize=8)
+def _parsed(data: bytes, secret: bytes | None) -> PrivateKeyTypes:
+    """Read a key once: to test that it is one takes longer than the rest of a login."""
+    return serialization.load_pem_private_key(data, secret)
 
 
 def _material(config: SnowflakeConfig) -> tuple[str, bytes]:
