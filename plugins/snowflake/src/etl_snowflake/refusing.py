@@ -81,6 +81,8 @@ def _too_long(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     most = _BINARY if is_binary(kind) else _TEXT if is_text(kind) else None
     if most is None or column.nbytes <= most:
         return None
+    if kind in {pa.binary_view(), pa.string_view()}:  # Arrow does not measure these
+        column = column.cast(pa.large_binary() if is_binary(kind) else pa.large_string())
     return pc.greater(pc.binary_length(column), most)
 
 
