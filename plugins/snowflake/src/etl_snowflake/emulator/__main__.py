@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import signal
 import sys
@@ -92,6 +93,7 @@ async def _serve(account: Account, directory: Path, port: int, *, as_json: bool)
         threading.Thread(target=_outlived, args=(asyncio.get_running_loop(), stop), daemon=True).start()
     account.start()
     _announce(account, authority, directory / "key.pem", as_json=as_json)
+    gc.freeze()  # what is loaded stays
     await serve(account, listener, server_context(directory), stop)
     await asyncio.to_thread(account.stop)
 

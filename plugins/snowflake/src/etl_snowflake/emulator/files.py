@@ -55,8 +55,12 @@ class Files:
         for path in sorted(each for each in root.rglob("*") if each.is_file()) if root.is_dir() else ():
             key = unquote(str(path.relative_to(root)))
             if key.startswith(start):
-                state = path.stat()
-                yield StagedFile(key, state.st_size, state.st_mtime, _md5(path.read_bytes()))
+                yield _described(key, path)
+
+    def find(self, prefix: str, key: str) -> StagedFile | None:
+        """Give one file of a prefix, by its whole path."""
+        path = self._path(f"{prefix}/{key}")
+        return _described(key, path) if path.is_file() else None
 
     def remove(self, prefix: str, start: str) -> list[str]:
         """Remove files as `below` finds them, and give their paths."""
@@ -64,6 +68,11 @@ class Files:
         for key in removed:
             self._path(f"{prefix}/{key}").unlink(missing_ok=True)
         return removed
+
+
+def _described(key: str, path: Path) -> StagedFile:
+    state = path.stat()
+    return StagedFile(key, state.st_size, state.st_mtime, _md5(path.read_bytes()))
 
 
 def _md5(body: bytes) -> str:

@@ -73,10 +73,12 @@ def _refined(
     able = [column.name for column in wanted if fine_type(column.type)]
     if not able:
         return set()
-    tests = ", ".join(f"bool_or({has_nanos(values[name].expression, values[name].duck)})" for name in able)
-    found = cursor.one(f"SELECT {tests} FROM {source}")
-    assert found is not None
-    refine(cursor, table, {name for name, needed in zip(able, found, strict=True) if needed})
+    tests = {name: has_nanos(values[name].expression, values[name].duck) for name in able}
+    asked = {name: test for name, test in tests.items() if test != "FALSE"}
+    if asked:
+        found = cursor.one(f"SELECT {', '.join(f'bool_or({test})' for test in asked.values())} FROM {source}")
+        assert found is not None
+        refine(cursor, table, {name for name, needed in zip(asked, found, strict=True) if needed})
     return fine_columns(cursor, table)
 
 
@@ -93,20 +95,31 @@ def _stage(
     also_bad: str,
     fine: set[str],
 ) -> None:
-    parts = ["row_number() OVER () AS n"]
-    flags = []
-    for number, column in enumerate(wanted):
+    """Fill a table with values `v<n>` as they fit, and in `bad` the first column with one that does not.
+
+    In three steps, so that each expression is written once: what was sent, as it fits, what is wrong.
+    """
+    sent, made, flags = [], [], []
+    for n, column in enumerate(wanted):
         value = values[column.name]
-        made = fitted(value, column.type, fine=column.name in fine)
-        parts.append(f"{made} AS v{number}")
-        wrong = f"({value.present or value.expression}) IS NOT NULL AND ({_checked(made, column.type)})"
-        if not column.nullable:
-            wrong = f"({wrong}) OR ({made}) IS NULL"
-        flags.append(wrong)
+        sent += [f"{value.expression} AS s{n}", f"({value.present or value.expression}) IS NOT NULL AS p{n}"]
+        step = Value(f"s{n}", value.duck, value.binary)
+        made.append(f"{fitted(step, column.type, fine=column.name in fine)} AS v{n}")
+        flags.append(_wrong(n, column))
     flags += ["FALSE" if column.nullable or column.default is not None else "TRUE" for column in absent]
     first = " ".join(f"WHEN {flag} THEN {number}" for number, flag in enumerate(flags))
-    parts.append(f"CASE WHEN {also_bad} THEN -1 {first} END AS bad")
-    cursor.execute(f"CREATE OR REPLACE TEMP TABLE emulator_load AS SELECT {', '.join(parts)} FROM {source}")
+    kept = "".join(f"v{n}, " for n in range(len(wanted)))
+    sent = ["row_number() OVER () AS n", f"({also_bad}) AS also_bad", *sent]
+    cursor.execute(
+        f"CREATE OR REPLACE TEMP TABLE emulator_load AS"
+        f" SELECT n, {kept}CASE WHEN also_bad THEN -1 {first} END AS bad"
+        f" FROM (SELECT {', '.join(['*', *made])} FROM (SELECT {', '.join(sent)} FROM {source}))"
+    )
+
+
+def _wrong(n: int, column: Column) -> str:
+    wrong = f"p{n} AND ({_checked(f'v{n}', column.type)})"
+    return wrong if column.nullable else f"({wrong}) OR v{n} IS NULL"
 
 
 def _checked(made: str, kind: SnowType) -> str:

@@ -125,10 +125,10 @@ def _chosen(copy: _Copy) -> list[StagedFile]:
     names = [unquote(each) for each in re.findall(r"'(?:[^']|'')*'", listed)]
     chosen = []
     for name in names:
-        match = [each for each in files.below(where.prefix, base + name) if each.key == base + name]
-        if not match:
+        match = files.find(where.prefix, base + name)
+        if match is None:
             raise SnowflakeError("091016", "22000", f"Remote file '{base + name}' was not found.")
-        chosen += match
+        chosen.append(match)
     return chosen
 
 

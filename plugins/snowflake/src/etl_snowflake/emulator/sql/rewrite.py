@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from sqlglot import exp
@@ -22,19 +23,21 @@ _STAMPS = {
 
 def rewrite(context: Context, tree: exp.Expr) -> exp.Expr:
     """Replace what has to be replaced, from the leaves up."""
-    counter = iter(range(1, 100_000))
 
     def step(node: exp.Expr) -> exp.Expr:
-        if isinstance(node, exp.Placeholder):
-            return _bound(context, node.name if node.name.isdigit() else str(next(counter)))
         if isinstance(node, exp.Anonymous):
             return _anonymous(context, node)
         change = _BY_CLASS.get(type(node))
         return change(context, node) if change else node
 
-    for node in list(tree.find_all(exp.Placeholder, bfs=False)):
-        node.replace(step(node))
     return _upwards(tree, step)
+
+
+def bind(context: Context, tree: exp.Expr) -> None:
+    """Put what is bound in the place of each `?`, in their order, and of each `:number`."""
+    numbers = count(1)
+    for node in list(tree.find_all(exp.Placeholder, bfs=False)):
+        node.replace(_bound(context, node.name if node.name.isdigit() else str(next(numbers))))
 
 
 def _upwards(tree: exp.Expr, step: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:

@@ -1,13 +1,13 @@
-"""INFORMATION_SCHEMA: what the catalogue knows, as tables of the session that asks."""
+"""INFORMATION_SCHEMA: what the catalogue knows, as subqueries of the query that asks."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+from sqlglot import exp
 
 from etl_snowflake.emulator.catalog import Table
 from etl_snowflake.emulator.errors import missing, no_schema
@@ -72,26 +72,57 @@ def wanted(context: Context, parts: list[str]) -> tuple[str, str] | None:
     return database, parts[-1]
 
 
-def place_of(context: Context, database: str, view: str, *, counted: bool = True) -> tuple[str, str]:
-    """Fill a temporary table with what the view shows now, and say where it is.
+def shown(context: Context, database: str, view: str, node: exp.Table) -> str:
+    """Write a subquery of DuckDB's with what a view shows now, as far as the query around it may ask.
 
-    Without `counted` rows are not counted: each table would be read.
+    Rows of tables are counted only where it may ask for that: each table would be read.
     """
-    makers = {
-        "TABLES": (_TABLES, partial(_tables, counted=counted)),
-        "COLUMNS": (_COLUMNS, _columns),
-        "SCHEMATA": (_SCHEMATA, _schemata),
-    }
-    if view not in makers:
+    columns = _VIEWS.get(view)
+    if columns is None:
         raise missing("Object", database, _INFORMATION, view)
-    schema, rows = makers[view]
-    made = pa.Table.from_pylist(list(rows(context, database)), schema=schema)
-    name = f"{database}.{_INFORMATION}.{view}"
-    cursor = context.cursor
-    cursor.register("emulator_view", made)
-    cursor.execute(f"CREATE OR REPLACE TEMP TABLE {duck(name)} AS SELECT * FROM emulator_view")
-    cursor.unregister("emulator_view")
-    return "temp", name
+    names = {each.name.upper() for each in node.root().find_all(exp.Column)}
+    asked = [each for each in columns if each.name in names or node.root().find(exp.Star)]
+    rows = _MAKERS[view](context, database, any(each.name == "ROW_COUNT" for each in asked))
+    only = {name: _only(node, name) for name in ("TABLE_SCHEMA", "TABLE_NAME", "SCHEMA_NAME")}
+    kept = [
+        row for row in rows if all(found is None or row.get(name) in found for name, found in only.items())
+    ]
+    return _subquery(asked or list(columns)[:1], kept)
+
+
+def _only(node: exp.Table, name: str) -> set[str] | None:
+    """Give the values that the query wants a column to be equal to; None where it wants others, too."""
+    select = node.parent_select
+    where = select.args.get("where") if select and not select.args.get("joins") else None
+    found = set()
+    for either in _parts(where.this, exp.Or) if where else ():
+        equal = [
+            each for each in _parts(either, exp.And) if isinstance(each, exp.EQ) and each.this.name == name
+        ]
+        texts = {each.expression.name for each in equal if each.expression.is_string}
+        if not texts:
+            return None
+        found |= texts
+    return found or None
+
+
+def _parts(tree: exp.Expr, kind: type[exp.Connector]) -> list[exp.Expr]:
+    bare = tree.unnest()
+    return list(bare.flatten()) if isinstance(bare, kind) else [bare]
+
+
+def _subquery(columns: Sequence[pa.Field], rows: Sequence[dict[str, Any]]) -> str:
+    kinds = {_TEXT: "VARCHAR", _WHOLE: "BIGINT", _TIME: "TIMESTAMPTZ"}
+    empty = ", ".join(f"CAST(NULL AS {kinds[each.type]}) AS {duck(each.name)}" for each in columns)
+    written = [f"({', '.join(_written(row.get(each.name)) for each in columns)})" for row in rows]
+    values = f" UNION ALL VALUES {', '.join(written)}" if written else ""
+    return f"(SELECT {empty} WHERE FALSE{values})"
+
+
+def _written(value: Any) -> str:
+    if value is None or isinstance(value, int):
+        return "NULL" if value is None else str(value)
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 def _visible(context: Context, database: str) -> Iterator[Table]:
@@ -103,7 +134,7 @@ def _visible(context: Context, database: str) -> Iterator[Table]:
                     yield table
 
 
-def _tables(context: Context, database: str, *, counted: bool) -> Iterator[dict[str, Any]]:
+def _tables(context: Context, database: str, counted: bool) -> Iterator[dict[str, Any]]:
     for table in _visible(context, database):
         kind = "VIEW" if table.view else ("TEMPORARY TABLE" if table.session else "BASE TABLE")
         rows = context.cursor.one(f"SELECT count(*) FROM {table.sql}") if counted else None
@@ -123,7 +154,7 @@ def _path(table: Table) -> dict[str, str]:
     return {"TABLE_CATALOG": table.database, "TABLE_SCHEMA": table.schema, "TABLE_NAME": table.name}
 
 
-def _columns(context: Context, database: str) -> Iterator[dict[str, Any]]:
+def _columns(context: Context, database: str, counted: bool) -> Iterator[dict[str, Any]]:
     for table in _visible(context, database):
         for position, column in enumerate(table.columns, 1):
             kind = column.type
@@ -145,6 +176,10 @@ def _columns(context: Context, database: str) -> Iterator[dict[str, Any]]:
             }
 
 
-def _schemata(context: Context, database: str) -> Iterator[dict[str, Any]]:
+def _schemata(context: Context, database: str, counted: bool) -> Iterator[dict[str, Any]]:
     for name in context.account.catalog.schemas(database):
         yield {"CATALOG_NAME": database, "SCHEMA_NAME": name, "SCHEMA_OWNER": context.session.role}
+
+
+_VIEWS = {"TABLES": _TABLES, "COLUMNS": _COLUMNS, "SCHEMATA": _SCHEMATA}
+_MAKERS = {"TABLES": _tables, "COLUMNS": _columns, "SCHEMATA": _schemata}

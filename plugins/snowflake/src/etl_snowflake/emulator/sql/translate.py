@@ -10,8 +10,8 @@ from etl_snowflake.emulator.catalog import Table
 from etl_snowflake.emulator.errors import syntax
 from etl_snowflake.emulator.names import physical
 from etl_snowflake.emulator.sql.context import Context
-from etl_snowflake.emulator.sql.rewrite import rewrite
-from etl_snowflake.emulator.sql.schema_views import place_of, wanted
+from etl_snowflake.emulator.sql.rewrite import bind, rewrite
+from etl_snowflake.emulator.sql.schema_views import shown, wanted
 from etl_snowflake.emulator.sql.trees import name_of
 
 
@@ -30,6 +30,7 @@ class Translated:
 def translate(context: Context, tree: exp.Expr) -> Translated:
     """Translate a query or DML; raises Snowflake's errors for tables that are missing."""
     name_outputs(tree)
+    bind(context, tree)
     found = _Names(context, tree)
     tree = rewrite(context, tree)
     return Translated(tree, found.tables)
@@ -41,7 +42,6 @@ class _Names:
     def __init__(self, context: Context, tree: exp.Expr) -> None:
         self.context = context
         self.tables: list[Table] = []
-        self._counted = any(_counts(each) for each in tree.find_all(exp.Column, exp.Star))
         self._local = {name_of(each.args["alias"].this) for each in tree.find_all(exp.CTE)}
         places = [(node, self._place(node)) for node in list(tree.find_all(exp.Table))]
         _values(tree)
@@ -55,7 +55,8 @@ class _Names:
             column.set("db", None)
             column.set("catalog", None)
 
-    def _place(self, node: exp.Table) -> tuple[str, str] | None:
+    def _place(self, node: exp.Table) -> tuple[str, str] | str | None:
+        """Give where a table is, or the subquery that stands for it."""
         if not isinstance(node.this, exp.Identifier):
             if isinstance(node.this, exp.Var):
                 raise syntax("staged files can be read by COPY only")
@@ -65,21 +66,20 @@ class _Names:
             return None
         view = wanted(self.context, parts)
         if view is not None:
-            return place_of(self.context, *view, counted=self._counted)
+            return shown(self.context, *view, node)
         table = self.context.table(parts, kind="Object")
         self.tables.append(table)
         return table.place
 
 
-def _counts(node: exp.Expr) -> bool:
-    """Whether it may ask INFORMATION_SCHEMA how many rows tables have."""
-    return isinstance(node, exp.Star) or node.name.upper() == "ROW_COUNT"
-
-
-def _move(node: exp.Table, place: tuple[str, str]) -> None:
+def _move(node: exp.Table, place: tuple[str, str] | str) -> None:
     shown = node.alias or node.name
-    node.set("this", exp.to_identifier(place[1], quoted=True))
-    node.set("db", exp.to_identifier(place[0], quoted=True))
+    if isinstance(place, str):
+        node.set("this", exp.Var(this=place))
+        node.set("db", None)
+    else:
+        node.set("this", exp.to_identifier(place[1], quoted=True))
+        node.set("db", exp.to_identifier(place[0], quoted=True))
     node.set("catalog", None)
     if not node.alias and not isinstance(node.parent, exp.Insert | exp.Schema):
         node.set("alias", exp.TableAlias(this=exp.to_identifier(shown, quoted=True)))
