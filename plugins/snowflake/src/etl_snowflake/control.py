@@ -14,6 +14,7 @@ from etl_snowflake.client import Session
 from etl_snowflake.control_sql import (
     PIPELINES,
     STREAMS,
+    TABLES,
     Statement,
     create_schema,
     schema_there,
@@ -26,11 +27,13 @@ from etl_snowflake.names import Names, landing_name
 __all__ = [
     "PIPELINES",
     "STREAMS",
+    "TABLES",
     "Kept",
     "Statement",
     "Window",
     "add",
     "advance",
+    "answered",
     "check_epoch",
     "claim",
     "columns",
@@ -54,7 +57,7 @@ def install(session: Session, names: Names) -> None:
     if not session.execute(*schema_there(names, names.landing_schema)):
         session.execute(create_schema(names, names.landing_schema))
     there = {row[0] for row in session.execute(*tables_there(names))}
-    for name in sorted(control_sql.TABLES.keys() - there):
+    for name in sorted(TABLES.keys() - there):
         session.execute(control_sql.create_control(names, name))
 
 
@@ -129,6 +132,11 @@ def merged(
 def ready(session: Session, names: Names, pipeline: str, stream: Stream, upto: str) -> None:
     """Let a stream's task merge up to a seq."""
     session.execute(*control_sql.readying(names, pipeline, stream, upto))
+
+
+def answered(session: Session, names: Names, pipeline: str, stream: Stream, errors: int) -> None:
+    """Say in the open transaction how many refused rows of a stream's channel were found and kept."""
+    session.execute(*control_sql.answering(names, pipeline, stream, errors))
 
 
 def check_epoch(kept: Kept, epoch: int) -> None:

@@ -12,18 +12,23 @@ from etl_snowflake.sql import Statement
 
 __all__ = [
     "PIPELINES",
+    "REJECTED",
     "STREAMS",
     "TABLES",
     "Statement",
     "adding",
     "advancing",
+    "answering",
     "claiming",
     "create_control",
     "create_schema",
+    "forgetting",
     "loading",
     "merging",
     "progressing",
     "readying",
+    "refused",
+    "refusing",
     "requiring",
     "reshaping",
     "schema_there",
@@ -32,13 +37,15 @@ __all__ = [
 ]
 
 
-PIPELINES, STREAMS = "ETL_PIPELINES", "ETL_STREAMS"
+PIPELINES, STREAMS, REJECTED = "ETL_PIPELINES", "ETL_STREAMS", "ETL_REJECTED"
 TABLES = {
     PIPELINES: "PIPELINE VARCHAR NOT NULL, FENCE VARCHAR NOT NULL, OPENED_AT TIMESTAMP_LTZ NOT NULL",
     STREAMS: "PIPELINE VARCHAR NOT NULL, STREAM VARCHAR NOT NULL, TARGET_SCHEMA VARCHAR NOT NULL,"
     " TARGET_TABLE VARCHAR NOT NULL, LANDING VARCHAR NOT NULL, KEY VARCHAR, MARK VARCHAR(40),"
     " MERGED VARCHAR(40), READY VARCHAR(40), SCHEMA_SEQ VARCHAR(40), GENERATION NUMBER(19,0),"
-    " STAGING VARCHAR, WINDOWS VARCHAR, COLUMNS VARCHAR",
+    " STAGING VARCHAR, WINDOWS VARCHAR, ERRORS NUMBER(19,0), COLUMNS VARCHAR",
+    REJECTED: "PIPELINE VARCHAR NOT NULL, ID VARCHAR NOT NULL, STREAM VARCHAR NOT NULL,"
+    " CODE VARCHAR NOT NULL, CONTENT VARCHAR NOT NULL",
 }
 _OF_STREAM = " WHERE PIPELINE = ? AND STREAM = ?"
 
@@ -147,3 +154,26 @@ def readying(names: Names, pipeline: str, stream: Stream, upto: str) -> Statemen
     """Raise READY."""
     sql = f"UPDATE {names.ours(STREAMS)} SET READY = GREATEST(COALESCE(READY, ''), ?){_OF_STREAM}"
     return sql, (upto, pipeline, str(stream))
+
+
+def answering(names: Names, pipeline: str, stream: Stream, errors: int) -> Statement:
+    """Raise ERRORS."""
+    sql = f"UPDATE {names.ours(STREAMS)} SET ERRORS = GREATEST(COALESCE(ERRORS, 0), ?){_OF_STREAM}"
+    return sql, (errors, pipeline, str(stream))
+
+
+def refusing(names: Names, row: tuple[str, ...]) -> Statement:
+    """Put rows that were refused."""
+    sql = f"INSERT INTO {names.ours(REJECTED)} (PIPELINE, ID, STREAM, CODE, CONTENT) VALUES (?, ?, ?, ?, ?)"
+    return sql, row
+
+
+def refused(names: Names, pipeline: str) -> Statement:
+    """Read the refused rows of a pipeline."""
+    return f"SELECT ID, STREAM, CODE, CONTENT FROM {names.ours(REJECTED)} WHERE PIPELINE = ?", (pipeline,)
+
+
+def forgetting(names: Names, pipeline: str, ids: Sequence[str]) -> Statement:
+    """Remove refused rows."""
+    marks = ", ".join("?" for _ in ids)
+    return f"DELETE FROM {names.ours(REJECTED)} WHERE PIPELINE = ? AND ID IN ({marks})", (pipeline, *ids)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import ClassVar
 
-import attrs
 import pyarrow as pa
 
 from etl_core import (
@@ -17,26 +17,25 @@ from etl_core import (
     Context,
     Delivery,
     Destination,
+    EtlError,
     Mode,
     Position,
     Rejected,
     SchemaError,
     StateError,
-    Step,
     Stream,
     TableSchema,
     Write,
 )
-from etl_snowflake import control, shaping, snapshots, tasks
+from etl_snowflake import tasks
 from etl_snowflake.account import Account
 from etl_snowflake.checking import check
 from etl_snowflake.client import Session
 from etl_snowflake.config import SnowflakeConfig
-from etl_snowflake.encoding import unspeakable
-from etl_snowflake.landing import Landing, Load
+from etl_snowflake.landing import Landing
 from etl_snowflake.lanes import Lane, Lanes
 from etl_snowflake.names import Names
-from etl_snowflake.refusing import accept
+from etl_snowflake.taking import Taking
 from etl_snowflake.types import stored
 
 __all__ = ["SnowflakeDestination"]
@@ -74,6 +73,8 @@ class SnowflakeDestination(Destination):
         account = Account(self._config, self._names, ctx, fence, Session(self._config))
         self._account, self._lanes = account, Lanes(account)
         self._landing = Landing(account, self._lanes)
+        self._taking = Taking(account, self._landing)
+        self._stale = self._aborted = False
         self._forget_cancel = ctx.on_cancel(self._cancelled)
         account.install()
         self._lanes.load()
@@ -117,18 +118,7 @@ class SnowflakeDestination(Destination):
         if not lane.scheduled:
             with self._opened().lock:
                 self._schedule(lane)
-        if write.step is Step.BEGIN:
-            self._begin(lane, write)
-            return None
-        if write.step is None:
-            lane.catch_up(self._landing.given_up.wait, self._config.commit_timeout)
-        if write.seq is not None:
-            lane.came(write.seq.hex())
-        if write.rows is not None:
-            return self._rows(lane, write, shaping.decoded(write.rows))
-        if lane.is_new(write.seq):
-            self._end(lane, write) if write.step is Step.END else self._truncate(lane, write)
-        return None
+        return self._taking.take(lane, write)
 
     def mark(self, position: Position) -> None:
         self._opened()
@@ -148,12 +138,16 @@ class SnowflakeDestination(Destination):
         if self._account is not None:
             self._landing.forget()
             self._lanes.release()
-            self._stale = True
+            self._stale = self._aborted = True
 
     def close(self) -> None:
+        """Release everything. Where nothing was aborted, what was told last was saved."""
         if self._account is None:
             return
         account, self._account = self._account, None
+        if not self._aborted:
+            with suppress(EtlError):
+                self._landing.finish(_GRACE)
         self._forget_cancel()
         self._landing.given_up.set()
         account.session.interrupt()
@@ -161,14 +155,15 @@ class SnowflakeDestination(Destination):
         self._lanes.release()
         account.session.close()
 
-    _stale = False
-
     def _opened(self) -> Account:
+        """Return the account; the run goes on, so that what it was told is saved."""
         if self._account is None:
             raise StateError("the destination is not open", "call open first")
         if self._stale:
             self._lanes.load()
             self._stale = False
+        self._aborted = False
+        self._landing.go_on()
         return self._account
 
     def _lane(self, stream: Stream) -> Lane | None:
@@ -185,86 +180,6 @@ class SnowflakeDestination(Destination):
         self._landing.given_up.set()
         if (account := self._account) is not None:
             account.session.interrupt()
-
-    def _begin(self, lane: Lane, write: Write) -> None:
-        """Discard what is unfinished; the mark and the table's schema go back to before the snapshot."""
-        account = self._opened()
-        self._landing.settle(lane)  # what was there before is seen until the end
-        with account.lock:
-            kept = lane.kept
-            if write.seq and kept.seq and kept.seq > write.seq.hex():
-                kept = attrs.evolve(kept, seq=write.seq.hex())
-                with account.session.transaction():
-                    control.require(*account.identity)
-                    control.reshape(account.session, account.names, account.pipeline, kept)
-            lane.is_new(write.seq)
-            lane.restart(snapshots.begin(*account.identity, kept, write.seq))
-            lane.staged = 0
-
-    def _end(self, lane: Lane, write: Write) -> None:
-        account = self._opened()
-        self._landing.drain()
-        with account.lock:
-            lane.restart(snapshots.end(*account.identity, lane.kept, write.mode, write.seq))
-            lane.unsaved = lane.ended = lane.history
-
-    def _truncate(self, lane: Lane, write: Write) -> None:
-        account = self._opened()
-        self._landing.drain()
-        with account.lock:
-            kept = attrs.evolve(lane.kept, mark=lane.mark)
-            lane.restart(snapshots.truncate(*account.identity, kept, write.seq))
-
-    def _rows(self, lane: Lane, write: Write, rows: pa.Table) -> Sequence[Rejected]:
-        """Take the rows above the mark; return those that Snowflake cannot keep."""
-        if not lane.is_new(write.seq) and write.seq is not None and shaping.seqs_of(rows) is None:
-            return ()
-        seqs = shaping.seqs_of(rows)
-        if seqs is not None and lane.mark is not None:
-            self._replayed(lane, rows, seqs)
-            rows, seqs = shaping.above(rows, seqs, lane.mark)
-        rows, refused = accept(write.stream, rows, lane.kept.key if write.mode is Mode.MERGE else ())
-        if rows.num_rows:
-            self._take(lane, write, rows)
-        if write.seq is not None:
-            lane.taken(write.seq.hex())
-        return refused
-
-    def _take(self, lane: Lane, write: Write, rows: pa.Table) -> None:
-        mark = write.seq.hex() if write.seq else None
-        if write.step is Step.ROWS:
-            with self._opened().lock:
-                numbered = write.mode is not Mode.APPEND
-                start = lane.next_number() if numbered else 0
-                lane.staged = start + rows.num_rows
-                table = snapshots.staging(self._names, lane.kept)
-            shaped = shaping.staged(self._names, lane.kept, rows, start, numbered=numbered)
-            self._landing.load(Load(lane, table, shaped, mark))
-            return
-        if lane.unsaved and not lane.ended:
-            self._landing.confirm(lane)
-        seqs = shaping.seqs_of(rows)
-        if lane.history:
-            partial, shaped = None, shaping.whole(self._names, rows)
-        elif seqs is None:
-            raise SchemaError("rows without sequences cannot be merged", stream=str(write.stream))
-        else:
-            partial, shaped = shaping.is_partial(rows), shaping.landed(self._names, rows, seqs)
-        if lane.channel is None or lane.pending or seqs is None or partial or not self._is_small(shaped):
-            self._landing.load(Load(lane, lane.landing, shaped, mark, partial))
-        else:
-            self._landing.stream(lane, rows, shaped, seqs)
-
-    def _is_small(self, rows: pa.Table) -> bool:
-        return rows.nbytes < self._config.bulk_bytes and unspeakable(rows) is None
-
-    def _replayed(self, lane: Lane, rows: pa.Table, seqs: pa.ChunkedArray) -> None:
-        """Have rows that were streamed before this life looked for, if any was ever refused."""
-        if lane.channel is None or not lane.channel.opened.errors or lane.mark is None:
-            return
-        rows, seqs = shaping.above(rows, seqs, "" if lane.history else lane.kept.merged or "")
-        again, numbers = shaping.below(rows, seqs, lane.channel.opened.committed or "")
-        self._landing.outstanding.replayed(lane.stream, lane.channel, again, numbers)
 
 
 def _absent(stream: Stream) -> SchemaError:

@@ -29,7 +29,7 @@ __all__ = [
 #: The columns of a row: what never changes, what schema changes change, what rows change.
 IDENTITY = ("TARGET_SCHEMA", "TARGET_TABLE", "LANDING")
 SHAPE = ("KEY", "SCHEMA_SEQ", "COLUMNS")
-PROGRESS = ("MARK", "MERGED", "READY", "GENERATION", "STAGING", "WINDOWS")
+PROGRESS = ("MARK", "MERGED", "READY", "GENERATION", "STAGING", "WINDOWS", "ERRORS")
 
 
 @frozen
@@ -57,6 +57,7 @@ class Kept:
 
     Seqs are 40 hex digits, which compare as text; None: nothing yet. `columns` are the target's, those of
     `control` (names as in the source) included. `adding` are columns whose default is not in stored rows yet.
+    `errors`: so many rows that the generation's channel refused were found.
     """
 
     stream: Stream
@@ -74,6 +75,7 @@ class Kept:
     generation: int = 0
     staging: str | None = None
     windows: tuple[Window, ...] = field(default=(), converter=_in_order)
+    errors: int = 0
 
     def target(self, names: Names) -> str:
         """Return the full quoted name of the target."""
@@ -88,7 +90,7 @@ def shape(kept: Kept) -> tuple[Any, ...]:
 def progress(kept: Kept) -> tuple[Any, ...]:
     """Return the values of PROGRESS."""
     windows = windows_text(kept.windows)
-    return kept.mark, kept.merged, kept.ready, kept.generation, kept.staging, windows
+    return kept.mark, kept.merged, kept.ready, kept.generation, kept.staging, windows, kept.errors
 
 
 def windows_text(windows: Iterable[Window]) -> str:
@@ -109,7 +111,7 @@ def columns(told: str) -> pa.Schema:
 def read(row: tuple[Any, ...]) -> Kept:
     """Read a row: STREAM, then the columns in the order above."""
     stream, schema, table, landing, key, seq, shape = row[:7]
-    mark, merged, ready, generation, staging, windows = row[7:]
+    mark, merged, ready, generation, staging, windows, errors = row[7:]
     told = json.loads(shape)
     return Kept(
         Stream.parse(stream),
@@ -127,4 +129,5 @@ def read(row: tuple[Any, ...]) -> Kept:
         int(generation),
         staging,
         tuple(Window(upto, partial) for upto, partial in json.loads(windows)),
+        int(errors or 0),
     )

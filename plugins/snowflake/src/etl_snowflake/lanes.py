@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 
 import attrs
@@ -38,10 +39,15 @@ class Lane:
     left_over: bool = True
     #: Whether a history's snapshot has ended, and it is not known that a position after it was saved.
     unsaved: bool = False
-    #: Whether it ended in this life.
-    ended: bool = False
+    #: The generation that ended last in this life.
+    ended: int | None = None
     #: Whether its task, where one is wanted, was made in this life.
     scheduled: bool = False
+    #: In this life, the mark just below the beginning of the last snapshot.
+    begun: str | None = None
+    #: Two threads open channels, and note and take out windows.
+    _opening: threading.Lock = field(factory=threading.Lock)
+    _noting: threading.Lock = field(factory=threading.Lock)
 
     @classmethod
     def of(cls, account: Account, kept: Kept) -> Lane:
@@ -91,9 +97,14 @@ class Lane:
         self.mark = max(self.mark or "", seq)
 
     def catch_up(self, wait: Wait, patience: float) -> None:
-        """Open the channel, and count as taken what was streamed through it before."""
-        if self.caught_up or self.account.config.streaming == "off":
+        """Open the channel, and count as taken what was streamed through it before; any thread."""
+        if self.account.config.streaming == "off":
             return
+        with self._opening:
+            if not self.caught_up:
+                self._open(wait, patience)
+
+    def _open(self, wait: Wait, patience: float) -> None:
         place, config = self.place, self.account.config
         name = channel_name(self.account.pipeline, str(self.stream), self.kept.generation)
         channel = Channel(writer(config, place, name, wait), name, wait=wait, patience=patience)
@@ -106,19 +117,50 @@ class Lane:
     def extend(self, upto: str, *, partial: bool) -> None:
         """Note a Write that goes into the landing table."""
         if not self.history:
-            self.windows = merging.extend(self.windows, upto, partial)
+            with self._noting:
+                self.windows = merging.extend(self.windows, upto, partial)
+
+    def merged(self, upto: str | None) -> None:
+        """Forget the windows up to a seq."""
+        with self._noting:
+            self.windows = tuple(each for each in self.windows if each.upto > (upto or ""))
 
     def restart(self, kept: Kept) -> None:
         """Begin anew, as after a snapshot's marker or a truncate."""
         if kept.generation != self.kept.generation:
             self.release()
-            self.caught_up = False
         self.kept, self.windows, self.left_over = kept, (), False
         self.mark = kept.mark
 
+    def begin(self, seq: bytes | None) -> None:
+        """Begin a snapshot."""
+        self.restart(snapshots.begin(*self.account.identity, self.kept, seq))
+        self.begun, self.staged = self.mark, 0
+
+    def end(self, mode: Mode, seq: bytes | None) -> None:
+        """Let the snapshot appear. Another one that ended in this life stays: this one is a later one."""
+        above = self.begun if self.ended else self.kept.merged
+        self.restart(snapshots.end(*self.account.identity, self.kept, mode, seq, above))
+        if self.history:
+            self.unsaved, self.ended = True, self.kept.generation
+
+    def confirm(self, generation: int) -> None:
+        """Keep that the end of a history's snapshot is saved: a later one is added to it."""
+        if not self.unsaved:
+            return
+        last = generation == self.kept.generation
+        self.kept = snapshots.confirm(*self.account.identity, self.kept, None if last else self.begun)
+        self.unsaved = not last
+
+    def truncate(self, seq: bytes | None) -> None:
+        """Empty the table."""
+        kept = attrs.evolve(self.kept, mark=self.mark)
+        self.restart(snapshots.truncate(*self.account.identity, kept, seq))
+
     def release(self) -> None:
         """Close the channel; the next use opens it again."""
-        channel, self.channel, self.caught_up = self.channel, None, False
+        with self._opening:
+            channel, self.channel, self.caught_up = self.channel, None, False
         if channel is not None:
             channel.close()
 

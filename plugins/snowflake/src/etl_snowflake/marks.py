@@ -57,11 +57,25 @@ class _Sent:
 
 @define(eq=False)
 class _Waiting:
-    """A channel with what was sent through it, and what was last known of it."""
+    """A stream's channel with what was sent through it, and what was last known of it."""
 
+    stream: Stream
     channel: Channel
     known: ChannelState
     sent: deque[_Sent] = field(factory=deque)
+    #: So many of the rows that the channel refused are found; and so many of those were told.
+    found: int = field(init=False)
+    told: int = 0
+    #: Up to which token everything was looked for, where that was needed.
+    looked: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        self.found = self.known.errors
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was sent before this life, and not saved, has come again and was looked for."""
+        return self.looked >= (self.channel.opened.committed or "")
 
     def reached(self, token: str) -> bool:
         """Whether all up to a token is committed, and was looked for where that was needed."""
@@ -141,7 +155,7 @@ class Outstanding:
         with self._lock:
             if not self.waiting:
                 self._progress = time.monotonic()
-            waiting = self._channels.setdefault(channel, _Waiting(channel, channel.opened))
+            waiting = self._channels.setdefault(channel, _Waiting(stream, channel, channel.opened))
             waiting.sent.append(kept)
             self._needs[waiting] = kept.last
             self.bytes += rows.nbytes
@@ -193,15 +207,32 @@ class Outstanding:
             return
         with self._lock:
             covered = waiting.covered(state.committed)
-        refused = state.errors > waiting.known.errors
-        found = [each for part in covered if refused or part.doubtful for each in self._missing(part)]
+        found = self._look(waiting, covered, state.errors)
         with self._lock:
             waiting.take_out(state.committed)
             waiting.known = state
+            waiting.looked = max([waiting.looked, *(part.last for part in covered)])
+            if not waiting.sent:
+                waiting.found = max(waiting.found, state.errors)
             self._rejected += found
             self.bytes = sum(part.rows.nbytes for each in self._channels.values() for part in each.sent)
             if covered:
                 self._progress = time.monotonic()
+
+    def _look(self, waiting: _Waiting, covered: Sequence[_Sent], refused: int) -> list[Rejected]:
+        """Look for rows that are not there, where more were refused than are found.
+
+        So the count may be ahead of the token.
+        """
+        found: list[Rejected] = []
+        more = refused > waiting.found
+        for part in covered:
+            if part.doubtful or more:
+                missing = self._missing(part)
+                found += missing
+                if not part.doubtful:
+                    waiting.found += sum(each.rows.num_rows for each in missing)
+        return found
 
     def _missing(self, part: _Sent) -> list[Rejected]:
         """Look for rows that were to be in the table."""
@@ -218,6 +249,15 @@ class Outstanding:
             while self._groups and self._groups[0].done:
                 position = self._groups.popleft().position
             return None if position is None else (position, self._taken())
+
+    def found(self) -> tuple[Sequence[Rejected], dict[Stream, int]]:
+        """Return the rows refused since the last call, and per stream how many are found now in all."""
+        with self._lock:
+            answers: dict[Stream, int] = {}
+            for waiting in self._channels.values():
+                if waiting.complete and waiting.found > waiting.told:
+                    answers[waiting.stream] = waiting.told = waiting.found
+            return self._taken(), answers
 
     def _taken(self) -> Sequence[Rejected]:
         rejected, self._rejected = self._rejected, []

@@ -18,12 +18,15 @@ from etl_snowflake.client import Session
 from etl_snowflake.control import Kept, Window
 from etl_snowflake.names import Names, literal
 from etl_snowflake.reading import read_rows
+from etl_snowflake.rejected import keep
 from etl_snowflake.types import from_json, is_semi, named, sql_type
 
 __all__ = ["Merge", "clip", "due", "extend", "merge"]
 
 #: What becomes of a row: put, or removed.
 _ACT = "_ETL_ACT"
+#: Rows that are removed with one statement.
+_MANY = 1000
 
 
 def extend(windows: Sequence[Window], upto: str, partial: bool) -> tuple[Window, ...]:
@@ -229,8 +232,8 @@ def merge(
 ) -> tuple[Kept, list[Rejected]]:
     """Merge what is landed up to a seq at which all is complete; return what is now kept, and rows refused.
 
-    Each window is a transaction of its own. One that was committed, though nobody heard of it, is not merged
-    again.
+    Each window is a transaction of its own, in which the refused rows are kept, too. One that was committed,
+    though nobody heard of it, is not merged again.
     """
     rejected: list[Rejected] = []
     for window in due(kept, upto):
@@ -238,7 +241,9 @@ def merge(
         with session.transaction():
             control.require(session, names, pipeline, fence)
             if control.merged(session, names, pipeline, kept.stream, window.upto, rest):
-                rejected += _window(session, Merge(names, kept), window)
+                refused = _window(session, Merge(names, kept), window)
+                keep(session, names, pipeline, refused)
+                rejected += refused
         kept = attrs.evolve(kept, merged=window.upto, windows=rest)
     return kept, rejected
 
@@ -257,5 +262,7 @@ def _reject(session: Session, merge: Merge, binds: tuple[str, str]) -> list[Reje
     if not rows.num_rows:
         return []
     seqs = [seq.hex() for seq in rows.column(SEQ).to_pylist()]
-    session.execute(merge.discard(len(seqs)), seqs)
+    for start in range(0, len(seqs), _MANY):
+        part = seqs[start : start + _MANY]
+        session.execute(merge.discard(len(part)), part)
     return [Rejected(merge.kept.stream, rows, "no_base_row")]

@@ -45,6 +45,7 @@ def begin(session: Session, names: Names, pipeline: str, fence: str, kept: Kept,
         merged=_again_from(kept, mark) if OP in kept.control else mark,
         ready=mark,
         windows=(),
+        errors=0,
     )
     with session.transaction():
         control.require(session, names, pipeline, fence)
@@ -97,26 +98,38 @@ def count(session: Session, names: Names, kept: Kept) -> int:
 
 
 def end(
-    session: Session, names: Names, pipeline: str, fence: str, kept: Kept, mode: Mode, seq: bytes | None
+    session: Session,
+    names: Names,
+    pipeline: str,
+    fence: str,
+    kept: Kept,
+    mode: Mode,
+    seq: bytes | None,
+    above: str | None = None,
 ) -> Kept:
-    """Let the rows of the run appear: added under APPEND, else as the whole table. Return what is kept."""
+    """Let the rows of the run appear: added under APPEND, else as the whole table. Return what is kept.
+
+    A history loses what is of this epoch and `above` a seq (None: as it is kept): it has come again.
+    """
     staged, mark = staging(names, kept), seq.hex() if seq else kept.mark
     merged = kept.merged if OP in kept.control else mark
     ended = attrs.evolve(kept, staging=None, mark=mark, merged=merged, ready=mark, windows=())
     with session.transaction():
         control.require(session, names, pipeline, fence)
-        if mode is Mode.APPEND and OP in kept.control and kept.merged:
-            session.execute(*come_again(names, kept, kept.merged))
+        again = above or kept.merged
+        if mode is Mode.APPEND and OP in kept.control and again and mark:
+            session.execute(*come_again(names, kept, again, mark))
         session.execute(appear(names, kept, mode))
         control.progress(session, names, pipeline, ended)
     session.execute(sql.drop_table(staged))
     return ended
 
 
-def come_again(names: Names, kept: Kept, begun: str) -> control.Statement:
+def come_again(names: Names, kept: Kept, begun: str, ended: str) -> control.Statement:
     """Remove from a history what an earlier end of this snapshot added, and what came after it."""
-    seq = names.column(SEQ)
-    return f"DELETE FROM {kept.target(names)} WHERE {seq} > TO_BINARY(?, 'HEX')", (begun,)
+    seq, last = names.column(SEQ), ended[:_EPOCH] + "f" * (len(ended) - _EPOCH)
+    above = f"{seq} > TO_BINARY(?, 'HEX') AND {seq} <= TO_BINARY(?, 'HEX')"
+    return f"DELETE FROM {kept.target(names)} WHERE {above}", (begun, last)
 
 
 def appear(names: Names, kept: Kept, mode: Mode) -> str:
@@ -130,9 +143,14 @@ def appear(names: Names, kept: Kept, mode: Mode) -> str:
     return f"{word} {kept.target(names)} ({columns}) SELECT {columns} FROM {staging(names, kept)}{last}"
 
 
-def confirm(session: Session, names: Names, pipeline: str, fence: str, kept: Kept) -> Kept:
-    """Keep that the end of a history's snapshot is saved: a new one is added to it."""
-    saved = attrs.evolve(kept, merged=None)
+def confirm(
+    session: Session, names: Names, pipeline: str, fence: str, kept: Kept, merged: str | None = None
+) -> Kept:
+    """Keep that the end of a history's snapshot is saved: a new one is added to it.
+
+    `merged` is just below the beginning of one that began since.
+    """
+    saved = attrs.evolve(kept, merged=merged)
     with session.transaction():
         control.require(session, names, pipeline, fence)
         control.progress(session, names, pipeline, saved)
