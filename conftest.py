@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from importlib.util import find_spec
 
 from hypothesis import HealthCheck, settings
@@ -22,3 +25,11 @@ settings.load_profile("etl")
 if sys.platform != "win32":
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+# Where modules may not be kept compiled, each of the many processes that tests start would compile all of
+# its own again, which takes longer than what it is started for: while tests run they are kept elsewhere.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode, sys.pycache_prefix = False, tempfile.mkdtemp(prefix="etl-core-compiled-")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    atexit.register(shutil.rmtree, sys.pycache_prefix, ignore_errors=True)
