@@ -25,6 +25,8 @@ __all__ = ["Session", "sdk_client"]
 T = TypeVar("T")
 
 _APPLICATION = "etl-core"
+#: A statement of a client that is gone ends by itself, and with it what it has locked.
+_PARAMETERS = {"TIMEZONE": "UTC", "QUERY_TAG": _APPLICATION, "ABORT_DETACHED_QUERY": True}
 
 
 def _connect(config: SnowflakeConfig) -> Any:
@@ -47,7 +49,7 @@ def _connect(config: SnowflakeConfig) -> Any:
         "autocommit": True,
         "login_timeout": max(1, round(config.login_timeout)),
         "request_timeout": max(1, round(config.network_timeout)),
-        "session_parameters": {"TIMEZONE": "UTC", "QUERY_TAG": _APPLICATION},
+        "session_parameters": {**_PARAMETERS, "LOCK_TIMEOUT": max(1, int(0.9 * config.network_timeout))},
         "custom_root_store_path": str(config.authorities) if config.authorities else None,
         "enable_server_session_keep_alive_auto_detection": False,
     }
@@ -197,7 +199,7 @@ def sdk_client(config: SnowflakeConfig, name: str, schema: str, table: str) -> A
     os.environ.setdefault("SS_LOG_LEVEL", "error")
     if config.authorities is not None:
         os.environ["SSL_CERT_FILE"] = str(config.authorities)
-    from snowflake.ingest.streaming import StreamingIngestClient  # type: ignore[import-untyped]
+    from snowflake.ingest.streaming import StreamingIngestClient
 
     properties = {
         "account": config.account,
