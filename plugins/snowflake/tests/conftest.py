@@ -34,7 +34,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     directory = tmp_path_factory.mktemp("snowflake")
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         emulator = stack.enter_context(
-            Emulator.running(directory, "--commit-delay", "0.1", "--task-minute", "0.5")
+            Emulator.running(directory, "--volatile", "--commit-delay", "0.1", "--task-minute", "0.5")
         )
         patch.setenv("SSL_CERT_FILE", str(emulator.authority))
         patch.setenv("SS_LOG_LEVEL", "error")
@@ -44,21 +44,17 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 
 @pytest.fixture
 def emulator(account: Emulator) -> Iterator[Emulator]:
-    """The account, with no faults and nothing counted."""
-    account.switch(**QUIET)
-    account.control("clear", {})
-    account.control("grants", {"reset": True})
+    """The account, with no faults and nothing counted; schemas that a test made are dropped."""
+    account.reset(**QUIET)
     yield account
-    account.control("clear", {})
-    account.switch(**QUIET)
+    account.reset(**QUIET)
 
 
 @pytest.fixture
 def schema(emulator: Emulator, request: pytest.FixtureRequest) -> str:
     """A schema of the test's own."""
     name = re.sub(r"\W", "_", request.node.name).upper()[:60]
-    with snowflake.connector.connect(**emulator.connector()) as connection:
-        connection.cursor().execute(f"CREATE OR REPLACE SCHEMA {name}")
+    emulator.schemas(make=[name])
     return name
 
 

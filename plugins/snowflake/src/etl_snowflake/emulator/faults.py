@@ -86,6 +86,10 @@ class Faults:
         self._waiting: list[Fault] = []
         self._lock = threading.Lock()
 
+    def __bool__(self) -> bool:
+        """Whether any waits."""
+        return bool(self._waiting)
+
     def add(self, value: Mapping[str, Any]) -> None:
         """Add a fault; raises TypeError where a word is not known."""
         with self._lock:

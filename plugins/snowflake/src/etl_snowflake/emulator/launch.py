@@ -109,6 +109,10 @@ class Emulator:
             content: bytes = answer.read()
             return content
 
+    def reset(self, **switches: Any) -> None:
+        """Be as it began: no faults, no counts, all grants, no schemas but its own; change switches."""
+        self.control("reset", switches)
+
     def schemas(self, *, make: Sequence[str] = (), drop: Sequence[str] = ()) -> None:
         """Make schemas of the database, empty ones, or drop them; past all clients, and quicker than one."""
         self.control("schemas", {"make": list(make), "drop": list(drop)})

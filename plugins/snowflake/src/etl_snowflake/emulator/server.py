@@ -22,6 +22,8 @@ from etl_snowflake.emulator.routes.answers import failed
 Reply = Awaitable[web.StreamResponse]
 Handle = Callable[[Account, web.Request, bytes], Reply]
 _LARGEST = 1 << 30
+#: What is smaller is unpacked sooner than a thread for it is found.
+_SMALL = 64 << 10
 
 
 def application(account: Account) -> web.Application:
@@ -38,8 +40,9 @@ def _wrap(account: Account, name: str, handle: Handle) -> Callable[[web.Request]
     async def serve(request: web.Request) -> web.StreamResponse:
         raw = await request.read()
         account.journal.count(**{f"requests_{name}": 1, f"bytes_{name}": len(raw)})
-        body = await asyncio.to_thread(_plain, request.headers.get("Content-Encoding", ""), raw)
-        fault = account.faults.take(name, _text(name, request, body))
+        encoding = request.headers.get("Content-Encoding", "")
+        body = _plain(encoding, raw) if len(raw) < _SMALL else await asyncio.to_thread(_plain, encoding, raw)
+        fault = account.faults.take(name, _text(name, request, body)) if account.faults else None
         return await _served(account, request, body, handle, fault)
 
     return serve

@@ -31,6 +31,19 @@ async def _clear(account: Account, request: web.Request, body: bytes) -> web.Res
     return web.json_response({})
 
 
+async def _reset(account: Account, request: web.Request, body: bytes) -> web.Response:
+    """Be as the account began, but for streamed channels; the body holds switches."""
+    account.journal.clear()
+    account.faults.clear()
+    account.grants.holes.clear()
+    account.faults.switch(json.loads(body) if body else {})
+    own = {"PUBLIC", account.names.schema}
+    made = [each for each in account.catalog.schemas(account.names.database) if each not in own]
+    if made:
+        await asyncio.to_thread(_change, account, [], made)
+    return web.json_response({})
+
+
 async def _faults(account: Account, request: web.Request, body: bytes) -> web.Response:
     if request.method == "DELETE":
         account.faults.clear()
@@ -88,11 +101,11 @@ async def _expire(account: Account, request: web.Request, body: bytes) -> web.Re
 async def _schemas(account: Account, request: web.Request, body: bytes) -> web.Response:
     """Make schemas of the account's database, empty ones, or drop them with all that is in them."""
     asked = json.loads(body)
-    await asyncio.to_thread(_reset, account, asked.get("make", []), asked.get("drop", []))
+    await asyncio.to_thread(_change, account, asked.get("make", []), asked.get("drop", []))
     return web.json_response({})
 
 
-def _reset(account: Account, make: list[str], drop: list[str]) -> None:
+def _change(account: Account, make: list[str], drop: list[str]) -> None:
     database, store = account.names.database, account.store
 
     def work() -> None:
@@ -148,6 +161,7 @@ ROUTES = [
     ("GET", "/_control/statements", "control", _statements),
     ("GET", "/_control/counts", "control", _counts),
     ("POST", "/_control/clear", "control", _clear),
+    ("POST", "/_control/reset", "control", _reset),
     ("*", "/_control/faults", "control", _faults),
     ("*", "/_control/switches", "control", _switches),
     ("*", "/_control/grants", "control", _grants),
