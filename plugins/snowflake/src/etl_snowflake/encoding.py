@@ -21,11 +21,14 @@ from attrs import frozen
 
 from etl_core import SchemaError
 from etl_snowflake.jsontext import compact, hexed, inner, is_binary, is_string, json_text, rebuilt
+from etl_snowflake.lengths import longest_line
 
-__all__ = ["Lines", "hexed", "json_text", "lines", "ndjson", "unspeakable"]
+__all__ = ["Lines", "hexed", "is_speakable", "json_text", "lines", "ndjson", "unspeakable"]
 
 #: Rows whose lines are made in one go.
 _ROWS = 65536
+#: Bytes of a line that every way of streaming takes.
+_LONGEST_LINE = 3_000_000
 
 
 @frozen(eq=False)
@@ -93,6 +96,11 @@ def _refuse(column: str | None) -> None:
 def unspeakable(rows: pa.Table) -> str | None:
     """Return the first column of floats that holds NaN or an infinity: those rows go in by COPY."""
     return next((name for name in rows.column_names if _has_odd_floats(rows.column(name))), None)
+
+
+def is_speakable(rows: pa.Table) -> bool:
+    """Whether rows can be streamed: neither NaN nor an infinity, and no line that is too long."""
+    return longest_line(rows) < _LONGEST_LINE and unspeakable(rows) is None
 
 
 def _has_odd_floats(column: pa.ChunkedArray) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 import pyarrow as pa
 
 from etl_core import Position, Rejected, RetryableError, Stream
+from etl_snowflake import control
 from etl_snowflake.account import Account
 from etl_snowflake.copying import Copies
 from etl_snowflake.durability import Durability
@@ -38,7 +39,7 @@ class Landing:
         self._jobs = Jobs(account.config.bulk_bytes)
         self._durability = Durability()
         self._reports = Reports(account, lanes)
-        self.outstanding = Outstanding(self._find, account.config.commit_timeout)
+        self.outstanding = Outstanding(self._find, account.config.commit_timeout, self._merged)
         self._worker = Worker(self._jobs, account.ctx.spawn, self._step, lambda: self.outstanding.waiting)
         self.given_up = self._worker.given_up
         self._copies = Copies(account, self._committed)
@@ -196,3 +197,12 @@ class Landing:
                 f"SELECT {text} FROM {lane.landing} WHERE {column} BETWEEN {bound} AND {bound}", (first, last)
             )
         return [str(row[0]) for row in rows]
+
+    def _merged(self, stream: Stream) -> str | None:
+        """Say how far a mirror is merged now, by whomever."""
+        lane, account = self._lanes.find(stream), self._account
+        if lane is None or lane.history:
+            return None
+        with account.lock:
+            kept = control.find(account.session, account.names, account.pipeline, stream)
+        return kept.merged if kept else None

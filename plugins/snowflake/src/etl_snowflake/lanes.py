@@ -144,6 +144,11 @@ class Lane:
         if self.history:
             self.unsaved, self.ended = True, self.kept.generation
 
+    def ended_before(self) -> None:
+        """The end of the snapshot came again, and was skipped: it may not be saved."""
+        if self.unsaved:
+            self.ended = self.kept.generation
+
     def confirm(self, generation: int) -> None:
         """Keep that the end of a history's snapshot is saved: a later one is added to it."""
         if not self.unsaved:

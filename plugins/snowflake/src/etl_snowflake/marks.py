@@ -26,8 +26,10 @@ REJECTED = "snowflake_rejected"
 _PAUSE = 0.2
 
 #: Say which of the seqs (hex) in a range, ends included, are in the table that a stream's channel writes
-#: into, or have been merged out of it. Called on the thread that calls `poll` or `settle`.
+#: into. Called on the thread that calls `poll` or `settle`.
 Find = Callable[[Stream, str, str], Collection[str]]
+#: Say up to which seq rows of a stream are merged, and so no longer where they had landed.
+Merged = Callable[[Stream], str | None]
 
 
 @frozen(eq=False)
@@ -108,9 +110,10 @@ class _Group:
 class Outstanding:
     """The groups that are not durable, in order. `poll` may run on a thread of its own."""
 
-    def __init__(self, find: Find, patience: float = 300.0) -> None:
+    def __init__(self, find: Find, patience: float = 300.0, merged: Merged = lambda stream: None) -> None:
         """`patience`: seconds without progress after which waiting fails with RetryableError."""
         self._find = find
+        self._merged = merged
         self._patience = patience
         self._lock = threading.RLock()
         #: One thread asks at a time: what an older answer says must not replace what a newer one said.
@@ -238,6 +241,8 @@ class Outstanding:
         """Look for rows that were to be in the table."""
         there = pa.array(self._find(part.stream, str(part.seqs[0]), part.last), pa.string())
         absent = pc.invert(pc.is_in(part.seqs, value_set=there))
+        if pc.any(absent).as_py() and (merged := self._merged(part.stream)):  # a task merges, too
+            absent = pc.and_(absent, pc.greater(part.seqs, merged))
         rows = part.rows.filter(absent)
         return [Rejected(part.stream, rows, REJECTED)] if rows.num_rows else []
 

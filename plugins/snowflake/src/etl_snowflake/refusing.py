@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from etl_core import OLD_KEY, RESERVED, Rejected, Stream
-from etl_snowflake.jsontext import is_binary, is_text
+from etl_snowflake.jsontext import is_binary, is_text, json_text
 
 __all__ = ["accept"]
 
@@ -17,6 +18,7 @@ __all__ = ["accept"]
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
 _SECONDS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _DAY = 86_400
+_JSON = msgspec.json.Decoder(list[msgspec.Raw])
 #: The largest BINARY and VARCHAR that every account takes, in bytes.
 _BINARY, _TEXT = 8 << 20, 16 << 20
 
@@ -28,7 +30,7 @@ def accept(stream: Stream, rows: pa.Table, key: Sequence[str]) -> tuple[pa.Table
     refused: list[Rejected] = []
     for name in rows.column_names:
         for code, test in _TESTS if name not in RESERVED else ():
-            rows = _without(stream, rows, test(rows.column(name)), code, name, refused)
+            rows = _without(stream, rows, test(_plain(rows.column(name))), code, name, refused)
     for name in key:
         rows = _without(stream, rows, _null_in_key(rows, name), "null_key", name, refused)
     return rows, refused
@@ -48,6 +50,17 @@ def _without(
     bad = pc.fill_null(bad, False)
     refused.append(Rejected(stream, rows.filter(bad), code, column))
     return rows.filter(pc.invert(bad))
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the values that a dictionary or an extension stands for; JSON stays what it is."""
+    while True:
+        if pt.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        elif isinstance(column.type, pa.BaseExtensionType) and not isinstance(column.type, pa.JsonType):
+            column = column.cast(column.type.storage_type)
+        else:
+            return column
 
 
 def _null_in_key(rows: pa.Table, name: str) -> pa.ChunkedArray | None:
@@ -78,12 +91,58 @@ def _outside(counts: pa.ChunkedArray, least: int, most: int) -> pa.ChunkedArray:
 
 def _too_long(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     kind = column.type
-    most = _BINARY if is_binary(kind) else _TEXT if is_text(kind) else None
-    if most is None or column.nbytes <= most:
+    if isinstance(kind, pa.JsonType):
+        return _longer(column.cast(kind.storage_type), _TEXT)
+    if pt.is_nested(kind):  # the longest escapes take six characters for one byte
+        return _longer(json_text(column), _TEXT) if column.nbytes * 6 > _TEXT else None
+    return (
+        _longer(column, _BINARY if is_binary(kind) else _TEXT) if is_binary(kind) or is_text(kind) else None
+    )
+
+
+def _longer(column: pa.ChunkedArray, most: int) -> pa.ChunkedArray | None:
+    return pc.greater(pc.binary_length(column), most) if column.nbytes > most else None
+
+
+def _not_text(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Find texts that are no UTF-8, nested ones too."""
+    return _where(column, _is_valid)
+
+
+def _not_json(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    kind = column.type
+    return _where(column.cast(kind.storage_type), _is_json) if isinstance(kind, pa.JsonType) else None
+
+
+def _is_valid(values: pa.Array) -> bool:
+    try:
+        values.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _is_json(values: pa.Array) -> bool:
+    """Parse all values as the members of one array: no object is made of what is in them."""
+    texts = values.cast(pa.string()).drop_null()
+    members = pc.binary_join(pa.ListArray.from_arrays([0, len(texts)], texts), ",")[0]
+    try:
+        return len(_JSON.decode(f"[{members.as_py()}]")) == len(texts)
+    except msgspec.DecodeError:
+        return False
+
+
+def _where(column: pa.ChunkedArray, good: Callable[[pa.Array], bool]) -> pa.ChunkedArray | None:
+    """Say which values are not good: all are asked about at once first."""
+    if all(good(chunk) for chunk in column.chunks):
         return None
-    if kind in {pa.binary_view(), pa.string_view()}:  # Arrow does not measure these
-        column = column.cast(pa.large_binary() if is_binary(kind) else pa.large_string())
-    return pc.greater(pc.binary_length(column), most)
+    found = [pa.array([not good(chunk.slice(n, 1)) for n in range(len(chunk))]) for chunk in column.chunks]
+    return pa.chunked_array(found, pa.bool_())
 
 
-_TESTS: Sequence[tuple[str, Test]] = (("out_of_range", _beyond), ("too_long", _too_long))
+_TESTS: Sequence[tuple[str, Test]] = (
+    ("out_of_range", _beyond),
+    ("not_text", _not_text),
+    ("too_long", _too_long),
+    ("not_json", _not_json),
+)

@@ -11,7 +11,7 @@ from attrs import frozen
 from etl_core import Mode, Rejected, SchemaError, Step, Write
 from etl_snowflake import control, shaping, snapshots
 from etl_snowflake.account import Account
-from etl_snowflake.encoding import unspeakable
+from etl_snowflake.encoding import is_speakable
 from etl_snowflake.gathering import Load
 from etl_snowflake.landing import Landing
 from etl_snowflake.lanes import Lane
@@ -40,6 +40,8 @@ class Taking:
             return self._rows(lane, write, shaping.decoded(write.rows))
         if lane.is_new(write.seq):
             self._end(lane, write) if write.step is Step.END else self._truncate(lane, write)
+        elif write.step is Step.END:
+            lane.ended_before()
         return None
 
     def _begin(self, lane: Lane, write: Write) -> None:
@@ -68,14 +70,13 @@ class Taking:
 
     def _rows(self, lane: Lane, write: Write, rows: pa.Table) -> Sequence[Rejected]:
         """Take the rows above the mark; return those that Snowflake cannot keep."""
-        seqs = shaping.seqs_of(rows)
-        if not lane.is_new(write.seq) and write.seq is not None and seqs is None:
-            return ()
+        # Also of rows that came before: what was refused then may not have been told.
+        rows, refused = accept(write.stream, rows, lane.kept.key if write.mode is Mode.MERGE else ())
+        new, seqs = lane.is_new(write.seq), shaping.seqs_of(rows)
         if seqs is not None and lane.mark is not None:
             self._replayed(lane, rows, seqs)
             rows, seqs = shaping.above(rows, seqs, lane.mark)
-        rows, refused = accept(write.stream, rows, lane.kept.key if write.mode is Mode.MERGE else ())
-        if rows.num_rows:
+        if rows.num_rows and (new or seqs is not None):
             self._send(lane, write, rows)
         if write.seq is not None:
             lane.taken(write.seq.hex())
@@ -111,7 +112,7 @@ class Taking:
         self.landing.load(Load(lane, table, shaped, mark))
 
     def _is_small(self, rows: pa.Table) -> bool:
-        return rows.nbytes < self.account.config.bulk_bytes and unspeakable(rows) is None
+        return rows.nbytes < self.account.config.bulk_bytes and is_speakable(rows)
 
     def _replayed(self, lane: Lane, rows: pa.Table, seqs: pa.ChunkedArray) -> None:
         """Have rows that were streamed before this life looked for, where they are not merged."""
