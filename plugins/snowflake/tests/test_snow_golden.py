@@ -122,7 +122,7 @@ def _snapshots() -> list[Sent]:
     return [
         *(snapshots.appear(_NAMES, _MIRROR, mode) for mode in modes),
         snapshots.appear(_NAMES, _HISTORY, Mode.APPEND),
-        snapshots.come_again(_NAMES, _HISTORY, _SEQ),
+        snapshots.come_again(_NAMES, _HISTORY, _SEQ, _SEQ),
     ]
 
 

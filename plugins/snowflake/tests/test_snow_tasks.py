@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from attrs import evolve
 
-from etl_core import AddColumn, Stream, TableSchema, pack_seq
+from etl_core import AddColumn, StateError, Stream, TableSchema, pack_seq
 from etl_snowflake import control, merging, tasks
 from etl_snowflake.client import Session
 from etl_snowflake.control import Kept
@@ -38,7 +38,7 @@ def tables(session: Session, names: Names, wanted: TableSchema) -> Tables:
 
 
 def _install(tables: Tables, kept: Kept, minutes: int = 60) -> None:
-    tasks.install(tables.session, tables.names, "p", kept, warehouse="ETL_WH", minutes=minutes)
+    tasks.install(tables.session, tables.names, "p", "fence", kept, warehouse="ETL_WH", minutes=minutes)
 
 
 def _land(
@@ -166,8 +166,8 @@ def test_the_task_runs_by_its_schedule_until_it_is_removed(
     _install(tables, kept, minutes=1)
     kept = _hand_over(tables, _land(tables, kept, 1, 1, "one"), 1)
     assert wait_until(lambda: _rows(tables, kept) == [(1, "one")])
-    tasks.remove(tables.session, tables.names, kept)
-    tasks.remove(tables.session, tables.names, kept)
+    tasks.remove(tables.session, tables.names, "p", "fence", kept)
+    tasks.remove(tables.session, tables.names, "p", "fence", kept)
     assert (
         tables.session.execute(f"SHOW TASKS IN SCHEMA {tables.names.schema(tables.names.landing_schema)}")
         == []
@@ -187,3 +187,33 @@ def test_a_task_that_fails_undoes_what_it_did(
     tables.session.execute(f"ALTER TABLE {kept.target(tables.names)} RENAME COLUMN OTHER TO NAME")
     assert _run(tables, kept, emulator)["state"] == "SUCCEEDED"
     assert _rows(tables, kept) == [(1, "one")]
+
+
+def test_a_task_that_does_not_know_a_column_merges_nothing(
+    tables: Tables, wanted: TableSchema, emulator: Emulator
+) -> None:
+    before = tables.ensure(wanted, (), None)
+    more = evolve(wanted, columns=pa.schema([*_COLUMNS, ("age", pa.int64())]), seq=bytes.fromhex(_seq(2)))
+    kept = tables.ensure(more, [AddColumn("age", pa.int64())], before)
+    _install(tables, before)
+    kept = _hand_over(tables, _land(tables, kept, 3, 1, "one"), 3)
+    assert _run(tables, kept, emulator)["state"] == "SUCCEEDED"
+    assert (_rows(tables, kept), _landed(tables, kept)) == ([], 1)
+    assert _found(tables, kept).merged is None
+    _install(tables, kept)
+    _run(tables, kept, emulator)
+    assert (_rows(tables, kept), _landed(tables, kept)) == ([(1, "one")], 0)
+
+
+def test_a_copy_that_lost_its_fence_touches_no_task(tables: Tables, wanted: TableSchema) -> None:
+    kept = tables.ensure(wanted, (), None)
+    _install(tables, kept)
+    control.claim(tables.session, tables.names, "p", "another")
+    with pytest.raises(StateError, match="another copy"):
+        _install(tables, kept, minutes=5)
+    with pytest.raises(StateError, match="another copy"):
+        tasks.remove(tables.session, tables.names, "p", "fence", kept)
+    (task,) = tables.session.execute(
+        f"SHOW TASKS IN SCHEMA {tables.names.schema(tables.names.landing_schema)}"
+    )
+    assert "60 MINUTES" in task

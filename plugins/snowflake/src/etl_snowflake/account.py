@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from etl_core import Stream
+from etl_core import RetryableError, Stream
 from etl_snowflake import control
 from etl_snowflake.bulk import Bulk
 from etl_snowflake.client import Session
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["STAGE", "Account"]
 
 STAGE = "ETL_STAGE"
+#: Seconds after which Snowflake has ended the transaction of a client that is gone and locks others out: 300.
+_HELD = 400.0
+_PAUSE = 1.0
+#: A lock was not had within LOCK_TIMEOUT.
+_LOCKED = 625
 
 
 @frozen(eq=False)
@@ -53,11 +59,28 @@ class Account:
         return self.session, self.names, self.pipeline, self.fence
 
     def install(self) -> None:
-        """Make what is not there yet, and take the fence."""
-        with self.lock:
-            control.install(self.session, self.names)
-            self.session.execute(f"CREATE STAGE IF NOT EXISTS {self.names.ours(STAGE)}")
-            control.claim(self.session, self.names, self.pipeline, self.fence)
+        """Make what is not there yet, and take the fence.
+
+        Waits while a run that was killed holds the fence's row, which it may for minutes.
+        """
+        deadline = time.monotonic() + _HELD
+        while True:
+            try:
+                with self.lock:
+                    self._install()
+            except RetryableError as error:
+                locked = error.facts.get("errno") == _LOCKED
+                if not locked or self.ctx.cancel.is_set() or time.monotonic() >= deadline:
+                    raise
+                self.ctx.logger.warning("waiting for a transaction that another run left open")
+                self.ctx.cancel.wait(_PAUSE)
+            else:
+                return
+
+    def _install(self) -> None:
+        control.install(self.session, self.names)
+        self.session.execute(f"CREATE STAGE IF NOT EXISTS {self.names.ours(STAGE)}")
+        control.claim(self.session, self.names, self.pipeline, self.fence)
 
     def require(self) -> None:
         """Raise StateError unless the fence is still ours."""

@@ -34,7 +34,7 @@ from etl_snowflake.client import Session
 from etl_snowflake.config import SnowflakeConfig
 from etl_snowflake.landing import Landing
 from etl_snowflake.lanes import Lane, Lanes
-from etl_snowflake.names import Names
+from etl_snowflake.names import Names, task_name
 from etl_snowflake.taking import Taking
 from etl_snowflake.types import stored
 
@@ -78,6 +78,7 @@ class SnowflakeDestination(Destination):
         self._forget_cancel = ctx.on_cancel(self._cancelled)
         account.install()
         self._lanes.load()
+        self._drop_tasks(account)
 
     def fold(self, identifier: str) -> str:
         return self._names.fold(identifier)
@@ -100,15 +101,25 @@ class SnowflakeDestination(Destination):
         with account.lock:
             kept = lane.kept if lane else None
             if kept is not None and self._config.task_schedule_minutes:
-                tasks.remove(account.session, self._names, kept)
+                tasks.remove(*account.identity, kept)
             self._schedule(self._lanes.keep(account.tables.ensure(table, changes, kept)))
+
+    def _drop_tasks(self, account: Account) -> None:
+        """Drop the tasks of the pipeline's streams that are not wanted any more."""
+        wanted = self._config.task_schedule_minutes is not None
+        streams = [lane.kept for lane in self._lanes if lane.history or not wanted]
+        with account.lock:
+            there = tasks.there(account.session, self._names) if streams else ()
+            for kept in streams:
+                if task_name(kept.landing) in there:
+                    tasks.remove(*account.identity, kept)
 
     def _schedule(self, lane: Lane) -> None:
         """Have a task merge the stream, where one is wanted and there is something to merge."""
         minutes, account = self._config.task_schedule_minutes, self._opened()
         lane.scheduled = True
         if minutes and not lane.history and lane.has_landing():
-            who = account.session, self._names, account.pipeline, lane.kept
+            who = *account.identity, lane.kept
             tasks.install(*who, warehouse=self._config.warehouse, minutes=minutes)
 
     def write(self, write: Write) -> Sequence[Rejected] | None:

@@ -20,6 +20,7 @@ __all__ = [
     "Kept",
     "Window",
     "columns",
+    "columns_text",
     "progress",
     "read",
     "shape",
@@ -84,7 +85,7 @@ class Kept:
 
 def shape(kept: Kept) -> tuple[Any, ...]:
     """Return the values of SHAPE."""
-    return json.dumps(kept.key), kept.seq, _columns(kept)
+    return json.dumps(kept.key), kept.seq, columns_text(kept)
 
 
 def progress(kept: Kept) -> tuple[Any, ...]:
@@ -98,7 +99,8 @@ def windows_text(windows: Iterable[Window]) -> str:
     return json.dumps([[window.upto, window.partial] for window in windows])
 
 
-def _columns(kept: Kept) -> str:
+def columns_text(kept: Kept) -> str:
+    """Return what is kept of a target's columns in COLUMNS."""
     schema = base64.b64encode(kept.columns.remove_metadata().serialize()).decode()
     return json.dumps({"schema": schema, "control": kept.control, "adding": kept.adding})
 

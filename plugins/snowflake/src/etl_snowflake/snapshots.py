@@ -2,6 +2,9 @@
 
 BEGIN makes a new table, whose name nobody else uses, and only then lets the stream point at it: so a copy of
 the pipeline that lost its fence can neither empty nor drop the table of the one that has it.
+
+Each transaction first changes the stream's row in ETL_STREAMS, as a task does: one waits for the other, and
+neither for what the other has.
 """
 
 from __future__ import annotations
@@ -49,8 +52,8 @@ def begin(session: Session, names: Names, pipeline: str, fence: str, kept: Kept,
     )
     with session.transaction():
         control.require(session, names, pipeline, fence)
-        _clear_landing(session, names, kept)
         control.progress(session, names, pipeline, begun)
+        _clear_landing(session, names, kept)
     for name in left_over:
         session.execute(sql.drop_table(names.ours(name)))
     return begun
@@ -116,11 +119,11 @@ def end(
     ended = attrs.evolve(kept, staging=None, mark=mark, merged=merged, ready=mark, windows=())
     with session.transaction():
         control.require(session, names, pipeline, fence)
+        control.progress(session, names, pipeline, ended)
         again = above or kept.merged
         if mode is Mode.APPEND and OP in kept.control and again and mark:
             session.execute(*come_again(names, kept, again, mark))
         session.execute(appear(names, kept, mode))
-        control.progress(session, names, pipeline, ended)
     session.execute(sql.drop_table(staged))
     return ended
 
@@ -165,7 +168,7 @@ def truncate(
     emptied = attrs.evolve(kept, mark=mark, merged=mark, ready=mark, windows=())
     with session.transaction():
         control.require(session, names, pipeline, fence)
+        control.progress(session, names, pipeline, emptied)
         _clear_landing(session, names, kept)
         session.execute(sql.empty(kept.target(names)))
-        control.progress(session, names, pipeline, emptied)
     return emptied

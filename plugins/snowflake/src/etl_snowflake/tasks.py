@@ -5,9 +5,14 @@ durable. Rows that build on the row in the table (columns left out, a changed ke
 window by window; READY is never raised across them. The task is a block of Snowflake Scripting, one
 transaction with the statements that the pipeline would send; both first change the stream's row in
 ETL_STREAMS, so that one waits for the other.
+
+A task merges the columns that there were when it was made. One that outlives them, or that a copy of the
+pipeline made which had lost its fence, finds no row in ETL_STREAMS with these columns, and does nothing.
 """
 
 from __future__ import annotations
+
+import hashlib
 
 import attrs
 
@@ -15,16 +20,20 @@ from etl_core import Rejected
 from etl_snowflake import control
 from etl_snowflake.client import Session
 from etl_snowflake.control import STREAMS, Kept
+from etl_snowflake.kept import columns_text
 from etl_snowflake.merging import Merge, due, merge
 from etl_snowflake.names import Names, literal, quote, task_name
 
-__all__ = ["body", "create", "drop", "hand_over", "install", "remove", "resume"]
+__all__ = ["body", "create", "drop", "hand_over", "install", "remove", "resume", "there"]
 
 
 def body(names: Names, pipeline: str, kept: Kept) -> str:
     """Return what the task does."""
     streams = names.ours(STREAMS)
-    where = f"WHERE PIPELINE = {literal(pipeline)} AND STREAM = {literal(str(kept.stream))}"
+    where = (
+        f"WHERE PIPELINE = {literal(pipeline)} AND STREAM = {literal(str(kept.stream))}"
+        f" AND MD5(COLUMNS) = {literal(_digest(kept))}"
+    )
     low = f"(SELECT COALESCE(MERGED, '') FROM {streams} {where})"
     high = f"(SELECT COALESCE(READY, '') FROM {streams} {where})"
     merging = Merge(names, kept)
@@ -38,6 +47,11 @@ def body(names: Names, pipeline: str, kept: Kept) -> str:
     )
     done = ";\n".join(statements)
     return f"BEGIN\n{done};\nEXCEPTION\nWHEN OTHER THEN\nROLLBACK;\nRAISE;\nEND"
+
+
+def _digest(kept: Kept) -> str:
+    """Return what MD5 gives for the columns as they are kept."""
+    return hashlib.md5(columns_text(kept).encode(), usedforsecurity=False).hexdigest()
 
 
 def create(names: Names, pipeline: str, kept: Kept, warehouse: str, minutes: int) -> str:
@@ -60,16 +74,26 @@ def drop(names: Names, kept: Kept) -> str:
 
 
 def install(
-    session: Session, names: Names, pipeline: str, kept: Kept, *, warehouse: str, minutes: int
+    session: Session, names: Names, pipeline: str, fence: str, kept: Kept, *, warehouse: str, minutes: int
 ) -> None:
     """Make the task of a stream as its columns are now, and let it run. After every `ensure`."""
+    with session.transaction():
+        control.require(session, names, pipeline, fence)
     session.execute(create(names, pipeline, kept, warehouse, minutes))
     session.execute(resume(names, kept))
 
 
-def remove(session: Session, names: Names, kept: Kept) -> None:
+def remove(session: Session, names: Names, pipeline: str, fence: str, kept: Kept) -> None:
     """Drop the task of a stream, before its tables change or when none is wanted."""
+    with session.transaction():
+        control.require(session, names, pipeline, fence)
     session.execute(drop(names, kept))
+
+
+def there(session: Session, names: Names) -> set[str]:
+    """Name the tasks of the landing schema that the role may see."""
+    schema = names.schema(names.landing_schema)
+    return {str(row[1]) for row in session.execute(f"SHOW TASKS IN SCHEMA {schema}")}
 
 
 def hand_over(

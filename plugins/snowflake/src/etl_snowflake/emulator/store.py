@@ -114,7 +114,7 @@ class Store:
         with self._condition:
             if self._holder is holder:
                 return
-            deadline = time.monotonic() + _PATIENCE
+            deadline = time.monotonic() + _patience(holder)
             while self._holder is not None:
                 if time.monotonic() > deadline:
                     raise locked()
@@ -137,6 +137,12 @@ class Store:
             if self._holder is holder:
                 self._holder = None
                 self._condition.notify_all()
+
+
+def _patience(holder: object) -> float:
+    """Return for how long a session waits for a lock (seconds)."""
+    asked = getattr(holder, "parameters", {}).get("LOCK_TIMEOUT")
+    return _PATIENCE if asked is None else min(_PATIENCE, float(asked))
 
 
 def remember(cursor: Cursor, name: str, value: bytes | None) -> None:
