@@ -4,7 +4,7 @@ import base64
 import datetime as dt
 import json
 import math
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -95,10 +95,12 @@ SIMPLE: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
 ]
 DECIMALS = [pa.decimal128(38, 10), pa.decimal128(10, 2), pa.decimal256(38, 30), pa.decimal64(15, 9)]
 
+_EXACT = Context(prec=76)
+
 
 def _decimals(kind: pa.DataType) -> st.SearchStrategy[Decimal]:
     whole = st.integers(-(10**kind.precision) + 1, 10**kind.precision - 1)
-    return whole.map(lambda number: Decimal(number).scaleb(-kind.scale))
+    return whole.map(lambda number: Decimal(number).scaleb(-kind.scale, _EXACT))
 
 
 LEAVES = SIMPLE + [(kind, _decimals(kind)) for kind in DECIMALS]

@@ -332,7 +332,7 @@ def test_a_client_that_is_not_let_in_any_more_is_made_anew(
 
 
 def rethrowing(call: Callable[..., None]) -> Callable[..., None]:
-    from snowflake.ingest.streaming._utils import _rethrow_ffi_errors  # type: ignore[import-untyped]
+    from snowflake.ingest.streaming._utils import _rethrow_ffi_errors
 
     wrapped: Callable[..., None] = _rethrow_ffi_errors(call)
     return wrapped
