@@ -202,7 +202,8 @@ class Session:
         keyed = with_key(schema, key)
         if stream not in self._ready or batch.rows is None or not self._schemas[stream].equals(keyed):
             replacing = batch.kind is Kind.SNAPSHOT_BEGIN
-            self._tables.prepare(stream, keyed, batch.changes, batch.seq, replacing=replacing)
+            seq = batch.seq if batch.kind is Kind.SCHEMA else None
+            self._tables.prepare(stream, keyed, batch.changes, seq, replacing=replacing)
             self._schemas[stream] = keyed
             self._ready.add(stream)
 
