@@ -151,7 +151,7 @@ def test_a_table_that_others_made_is_used(tables: Tables, wanted: TableSchema, s
             pa.field("ID", pa.decimal128(38, 0), nullable=False),
             ("NAME", pa.string()),
             ("TAGS", pa.list_(pa.json_())),
-            ("THEIRS", pa.timestamp("ns", "UTC")),
+            ("THEIRS", pa.timestamp("us", "UTC")),
             ("V", pa.json_()),
         ]
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from etl_core import StateError, Stream, unpack_seq
+from etl_core import SchemaError, StateError, Stream, unpack_seq
 from etl_snowflake import control_sql
 from etl_snowflake.client import Session
 from etl_snowflake.control_sql import (
@@ -45,6 +45,7 @@ __all__ = [
     "progress",
     "ready",
     "require",
+    "require_alone",
     "reshape",
     "schema_there",
     "table_there",
@@ -89,20 +90,37 @@ def find(session: Session, names: Names, pipeline: str, stream: Stream) -> Kept 
     return read(rows[0]) if rows else None
 
 
-def add(session: Session, names: Names, pipeline: str, fence: str, stream: Stream) -> Kept:
+def add(
+    session: Session, names: Names, pipeline: str, fence: str, stream: Stream, *, alone: bool = False
+) -> Kept:
     """Keep a new stream; its landing table's name is decided here, for good.
 
-    Whoever decides meanwhile waits: all change the same rows first.
+    Whoever decides meanwhile waits: all change the same rows first. Raises SchemaError when it is to be
+    `alone` in its table, and another pipeline is there.
     """
     schema, table = names.place(stream)
     with session.transaction():
         require(session, names, pipeline, fence)
         session.execute(f"UPDATE {names.ours(PIPELINES)} SET OPENED_AT = OPENED_AT")
+        if alone:
+            require_alone(session, names, pipeline, stream)
         taken = {row[0] for row in session.execute(f"SELECT LANDING FROM {names.ours(STREAMS)}")}
         taken |= {row[0] for row in session.execute(*tables_there(names))}
         kept = Kept(stream, schema, table, landing_name(pipeline, schema, table, taken))
         session.execute(*control_sql.adding(names, pipeline, kept))
     return kept
+
+
+def require_alone(session: Session, names: Names, pipeline: str, stream: Stream) -> None:
+    """Raise SchemaError when another pipeline loads a stream's table."""
+    others = session.execute(*control_sql.sharing(names, pipeline, *names.place(stream)))
+    if others:
+        raise SchemaError(
+            "another pipeline loads this table, and the rows of a history do not say whose they are",
+            "set another destination.schema; where that pipeline is no more, delete its row in ETL_STREAMS",
+            stream=str(stream),
+            pipeline=others[0][0],
+        )
 
 
 def reshape(session: Session, names: Names, pipeline: str, kept: Kept) -> None:

@@ -32,6 +32,7 @@ __all__ = [
     "requiring",
     "reshaping",
     "schema_there",
+    "sharing",
     "table_there",
     "tables_there",
 ]
@@ -100,6 +101,12 @@ def loading(names: Names, pipeline: str) -> Statement:
     """Read the streams of a pipeline."""
     wanted = ", ".join(("STREAM", *IDENTITY, *SHAPE, *PROGRESS))
     return f"SELECT {wanted} FROM {names.ours(STREAMS)} WHERE PIPELINE = ?", (pipeline,)
+
+
+def sharing(names: Names, pipeline: str, schema: str, table: str) -> Statement:
+    """Name the other pipelines that load a table."""
+    where = "TARGET_SCHEMA = ? AND TARGET_TABLE = ? AND PIPELINE <> ?"
+    return f"SELECT PIPELINE FROM {names.ours(STREAMS)} WHERE {where}", (schema, table, pipeline)
 
 
 def adding(names: Names, pipeline: str, kept: Kept) -> Statement:

@@ -147,9 +147,9 @@ class SnowflakeDestination(Destination):
     def abort(self) -> None:
         """Forget what is on its way. What was streamed may still arrive, and is then skipped."""
         if self._account is not None:
+            self._stale = self._aborted = True
             self._landing.forget()
             self._lanes.release()
-            self._stale = self._aborted = True
 
     def close(self) -> None:
         """Release everything. Where nothing was aborted, what was told last was saved."""

@@ -111,9 +111,9 @@ class Landing:
         self.drain()
         with self._account.lock:
             self._copies.keep_marks(list(self._lanes))
-            if position.complete:
-                self._mirrors.merge_all(self._seen())
-            self._reports.load()
+        if position.complete:
+            self._mirrors.merge_all(self._seen())
+        self._reports.load()
         self._durability.told(position)
         return self._reports.tell()
 

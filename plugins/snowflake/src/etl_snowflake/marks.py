@@ -166,7 +166,8 @@ class Outstanding:
     @property
     def waiting(self) -> bool:
         """Whether rows wait for their commit."""
-        return any(waiting.sent for waiting in self._channels.values())
+        with self._lock:
+            return any(waiting.sent for waiting in self._channels.values())
 
     def reached(self, channel: Channel, token: str) -> bool:
         """Whether all that was sent up to a token is committed, as far as is known."""

@@ -40,12 +40,11 @@ class Mirrors:
 
     def merge_all(self, ready: Mapping[Stream, str]) -> None:
         """Merge all streams up to the seqs at which they are durable and complete."""
-        with self.account.lock:
-            for lane in self.lanes:
-                upto = ready.get(lane.stream)
-                if upto is None and lane.left_over and lane.seen is None:
-                    upto = self._left_over(lane)
-                self.merge(lane, upto)
+        for lane in self.lanes:
+            upto = ready.get(lane.stream)
+            if upto is None and lane.left_over and lane.seen is None:
+                upto = self._left_over(lane)
+            self.merge(lane, upto)
         self._next = time.monotonic() + self.account.config.merge_interval
 
     def merge(self, lane: Lane, upto: str | None, *, by_task: bool = True) -> None:
@@ -72,10 +71,11 @@ class Mirrors:
         None where rows of it were refused and nobody has looked for them: those come again.
         """
         lane.left_over = False
-        if not lane.has_landing():
-            return None
-        seq = self.account.names.column("_etl_seq")
-        found = self.account.session.execute(f"SELECT MAX({seq}) FROM {lane.landing}")[0][0]
+        with self.account.lock:
+            if not lane.has_landing():
+                return None
+            seq = self.account.names.column("_etl_seq")
+            found = self.account.session.execute(f"SELECT MAX({seq}) FROM {lane.landing}")[0][0]
         if not found:
             return None
         self.catch_up(lane)

@@ -13,6 +13,7 @@ import pyarrow as pa
 from attrs import frozen
 
 from etl_core import (
+    OP,
     Change,
     SchemaError,
     Stream,
@@ -41,6 +42,8 @@ class Tables(Identity):
         found = find(self.session, self.names, *self.names.place(stream))
         if not found:
             return None
+        if known is None and self.names.fold(OP) in found:
+            control.require_alone(self.session, self.names, self.pipeline, stream)
         for name in known.adding if known else ():
             found.pop(self.names.fold(name), None)
         columns = schema_of(self.names, known, found)
@@ -55,8 +58,11 @@ class Tables(Identity):
 
     def adopt(self, table: TableSchema, known: Kept | None) -> Kept:
         """Return what is kept with a table that is there and fits as it is; it gets its landing table."""
-        known = known or control.add(self.session, self.names, self.pipeline, self.fence, table.stream)
-        return self._keep(table, known)
+        return self._keep(table, known or self._add(table))
+
+    def _add(self, table: TableSchema) -> Kept:
+        who = self.session, self.names, self.pipeline, self.fence
+        return control.add(*who, table.stream, alone=is_history(table))
 
     def ensure(self, table: TableSchema, changes: Sequence[Change], known: Kept | None) -> Kept:
         """Create the table, or apply the changes, also to landing and staging; return what is now kept.
@@ -69,7 +75,7 @@ class Tables(Identity):
             return known
         with self.session.transaction():
             control.require(self.session, self.names, self.pipeline, self.fence)
-        known = known or control.add(self.session, self.names, self.pipeline, self.fence, table.stream)
+        known = known or self._add(table)
         if not find(self.session, self.names, known.schema, known.table):
             self._create(table, known)
         for change in changes:

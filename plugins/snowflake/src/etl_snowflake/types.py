@@ -166,10 +166,10 @@ _DESCRIBED = {
     "TEXT": pa.string(),
     "BINARY": pa.binary(),
     "DATE": pa.date32(),
-    "TIME": pa.time64("ns"),
-    "TIMESTAMP_NTZ": pa.timestamp("ns"),
-    "TIMESTAMP_LTZ": pa.timestamp("ns", "UTC"),
-    "TIMESTAMP_TZ": pa.timestamp("ns", "UTC"),
+    "TIME": pa.time64("us"),
+    "TIMESTAMP_NTZ": pa.timestamp("us"),
+    "TIMESTAMP_LTZ": pa.timestamp("us", "UTC"),
+    "TIMESTAMP_TZ": pa.timestamp("us", "UTC"),
     "ARRAY": pa.list_(pa.json_()),
     "OBJECT": pa.json_(),
     "VARIANT": pa.json_(),
@@ -177,7 +177,10 @@ _DESCRIBED = {
 
 
 def described(kind: str, precision: int | None, scale: int | None) -> pa.DataType:
-    """Return the Arrow type of a column that INFORMATION_SCHEMA tells of so; text for one without."""
+    """Return the Arrow type of a column that INFORMATION_SCHEMA tells of so; text for one without.
+
+    Moments are microseconds, as sources have them; a column takes nanoseconds as well.
+    """
     if kind == "NUMBER":
         return pa.decimal128(precision or _DIGITS, scale or 0)
     return _DESCRIBED.get(kind, pa.string())

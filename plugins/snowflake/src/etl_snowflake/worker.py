@@ -45,12 +45,16 @@ class Worker:
         """Have jobs done; none: look at once what there is to do."""
         if self._thread is None:
             self._thread = self._spawn(self._work, name="snowflake")
-        elif not self._thread.is_alive():  # another one would not know what this one had taken
-            raise RetryableError("the thread that lands rows has ended")
+        self._require_thread()
         with self._changed:
             for job in jobs:
                 self._jobs.add(job)
             self._changed.notify_all()
+
+    def _require_thread(self) -> None:
+        """Another one would not know what this one had taken."""
+        if self._thread is not None and not self._thread.is_alive():
+            raise RetryableError("the thread that lands rows has ended")
 
     def landed(self, loads: Sequence[Any]) -> None:
         """Note that loads are done."""
@@ -71,6 +75,7 @@ class Worker:
                 self.check()
                 if self.given_up.is_set():
                     raise RetryableError("gave up waiting for rows to land")
+                self._require_thread()
 
     def drain(self) -> None:
         """Wait until all jobs are done, and nothing waits for its commit."""
@@ -100,16 +105,22 @@ class Worker:
         return self._ending or self.given_up.is_set()
 
     def _work(self) -> None:
-        while (jobs := self._next()) is not None:
+        going = True
+        while going:
             try:
-                if self._failure is None:
-                    self._do(jobs)
+                going = self._once()
             except BaseException as error:  # noqa: BLE001 - raised where the destination is driven
                 self._failure = _plain(error)
-            finally:
-                with self._changed:
-                    self._busy = False
-                    self._changed.notify_all()
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+
+    def _once(self) -> bool:
+        """Wait until something may be due, and do it; False at the end."""
+        jobs = self._next()
+        if jobs is not None and self._failure is None:
+            self._do(jobs)
+        return jobs is not None
 
     def _next(self) -> list[Job] | None:
         """Wait until something is due, or may be; None at the end."""
