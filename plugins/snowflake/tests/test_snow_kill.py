@@ -89,9 +89,11 @@ def _loop(
 @pytest.mark.parametrize(
     ("load", "streaming", "kills"),
     [
-        ("upsert", "sdk", ["snapshot", "stream", "after_flush", "schema_change", ""]),
-        ("append", "rest", ["handover", "after_write", ""]),
-        ("upsert", "off", ["before_flush", ""]),
+        ("upsert", "sdk", ["snapshot", "after_flush"]),
+        ("append", "rest", ["stream"]),
+        pytest.param("upsert", "sdk", ["stream", "after_write", "schema_change", ""], marks=pytest.mark.slow),
+        pytest.param("append", "rest", ["handover", "after_write", ""], marks=pytest.mark.slow),
+        pytest.param("upsert", "off", ["before_flush", ""], marks=pytest.mark.slow),
     ],
 )
 def test_a_few_kills_lose_nothing(
