@@ -105,6 +105,21 @@ def test_rows_without_a_base_are_told_until_that_is_saved(
     assert (_flushed(third), rows()) == ([], [(1, "new")])
 
 
+@pytest.mark.parametrize("marker", ["snapshot", "truncate"])
+def test_what_was_refused_of_a_mirror_ends_where_it_begins_anew(
+    start: Open, script: Script, rows: Any, marker: str
+) -> None:
+    script.update({"id": 2, "x": 2.0}, unchanged=["name"]).commit()
+    script.snapshot([_row(2)]) if marker == "snapshot" else script.truncate().insert(_row(2)).commit()
+    first = start("upsert")
+    first.tell(script, 0, 1)
+    assert _flushed(first) == [("no_base_row", [2])]
+    _die(first)
+    second = start("upsert")
+    second.tell(script)
+    assert (_flushed(second), rows()) == ([], [(2, "new")])
+
+
 def test_a_run_that_goes_on_has_saved_what_it_was_told(
     start: Open, script: Script, session: Session, names: Names
 ) -> None:

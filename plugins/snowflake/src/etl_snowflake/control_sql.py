@@ -33,6 +33,7 @@ __all__ = [
     "reshaping",
     "schema_there",
     "sharing",
+    "superseding",
     "table_there",
     "tables_there",
 ]
@@ -178,6 +179,11 @@ def refusing(names: Names, row: tuple[str, ...]) -> Statement:
 def refused(names: Names, pipeline: str) -> Statement:
     """Read the refused rows of a pipeline."""
     return f"SELECT ID, STREAM, CODE, CONTENT FROM {names.ours(REJECTED)} WHERE PIPELINE = ?", (pipeline,)
+
+
+def superseding(names: Names, pipeline: str, stream: Stream) -> Statement:
+    """Remove the refused rows of a stream."""
+    return f"DELETE FROM {names.ours(REJECTED)}{_OF_STREAM}", (pipeline, str(stream))
 
 
 def forgetting(names: Names, pipeline: str, ids: Sequence[str]) -> Statement:

@@ -140,6 +140,11 @@ class Landing:
                 with self._account.lock:
                     lane.confirm(end.generation)
 
+    def supersede(self, lane: Lane) -> None:
+        """A stream begins anew."""
+        if not lane.history:
+            self._reports.supersede(lane.stream)
+
     def saved(self, lane: Lane) -> None:
         """A stream's last end of a snapshot was saved: its source has gone on behind it."""
         self._durability.saved(End(lane.stream, lane.kept.generation))

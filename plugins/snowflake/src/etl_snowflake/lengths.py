@@ -41,14 +41,11 @@ def _of(column: pa.Array) -> int:
     if pt.is_struct(kind):
         return sum(_name(field.name) + _of(column.field(n)) for n, field in enumerate(kind)) + _AROUND
     if pt.is_map(kind):
-        return _members(column, _of(column.keys) + _of(column.items) + _AROUND)
+        counts = pc.subtract(column.offsets[1:], column.offsets[:-1])
+        return _most(counts) * (_of(column.keys) + _of(column.items) + _AROUND) + _AROUND
     if pt.is_nested(kind):
-        return _members(column, _of(column.flatten()) + _AROUND)
+        return _most(pc.list_value_length(column)) * (_of(column.flatten()) + _AROUND) + _AROUND
     return _SCALAR
-
-
-def _members(column: pa.Array, each: int) -> int:
-    return _most(pc.list_value_length(column)) * each + _AROUND
 
 
 def _most(lengths: pa.Array) -> int:

@@ -138,7 +138,8 @@ def _where(column: pa.ChunkedArray, good: Callable[[pa.Array], bool]) -> pa.Chun
     """Say which values are not good: all are asked about at once first."""
     if all(good(chunk) for chunk in column.chunks):
         return None
-    found = [pa.array([not good(chunk.slice(n, 1)) for n in range(len(chunk))]) for chunk in column.chunks]
+    # Taken, not sliced: members of other values are not looked at.
+    found = [pa.array([not good(chunk.take([n])) for n in range(len(chunk))]) for chunk in column.chunks]
     return pa.chunked_array(found, pa.bool_())
 
 

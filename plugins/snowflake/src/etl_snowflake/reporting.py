@@ -77,6 +77,11 @@ class Reports:
             self._known |= new.keys()
             self._waiting |= new
 
+    def supersede(self, stream: Stream) -> None:
+        """A mirror begins anew: what was refused of it before is of no account."""
+        with self._lock:
+            self._waiting = {number: each for number, each in self._waiting.items() if each.stream != stream}
+
     def tell(self) -> Sequence[Rejected]:
         """Return what was not told."""
         with self._lock:

@@ -14,7 +14,7 @@ import uuid
 import attrs
 
 from etl_core import OP, SEQ, Mode, StateError
-from etl_snowflake import control, sql
+from etl_snowflake import control, control_sql, sql
 from etl_snowflake.client import Session
 from etl_snowflake.control import Kept
 from etl_snowflake.names import Names, staging_name
@@ -54,6 +54,7 @@ def begin(session: Session, names: Names, pipeline: str, fence: str, kept: Kept,
         control.require(session, names, pipeline, fence)
         control.progress(session, names, pipeline, begun)
         _clear_landing(session, names, kept)
+        _supersede(session, names, pipeline, kept)
     for name in left_over:
         session.execute(sql.drop_table(names.ours(name)))
     return begun
@@ -82,6 +83,12 @@ def _clear_landing(session: Session, names: Names, kept: Kept) -> None:
     """Discard what is landed; a history lands in its target, and a replaced table has none."""
     if OP not in kept.control and session.execute(*control.table_there(names, kept.landing)):
         session.execute(sql.empty(names.ours(kept.landing)))
+
+
+def _supersede(session: Session, names: Names, pipeline: str, kept: Kept) -> None:
+    """Forget which rows of a mirror were refused: none of them is to be in it any more."""
+    if OP not in kept.control:
+        session.execute(*control_sql.superseding(names, pipeline, kept.stream))
 
 
 def staging(names: Names, kept: Kept) -> str:
@@ -170,5 +177,6 @@ def truncate(
         control.require(session, names, pipeline, fence)
         control.progress(session, names, pipeline, emptied)
         _clear_landing(session, names, kept)
+        _supersede(session, names, pipeline, kept)
         session.execute(sql.empty(kept.target(names)))
     return emptied
