@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from attrs import frozen
 
 from etl_core import SchemaError
-from etl_snowflake.jsontext import compact, hexed, inner, is_binary, is_string, json_text, rebuilt
+from etl_snowflake.jsontext import compact, hexed, inner, is_binary, is_string, join, json_text, rebuilt
 from etl_snowflake.lengths import longest_line
 
 __all__ = ["Lines", "hexed", "is_speakable", "json_text", "lines", "ndjson", "unspeakable"]
@@ -120,7 +120,7 @@ def _encoded(batch: pa.RecordBatch) -> pa.Array:
         parts += [f"{between}{json.dumps(name, ensure_ascii=False)}:{before}", values]
         between = f"{after},"
     parts.append(between.removesuffix(",") + "}\n")
-    return pc.binary_join_element_wise(*parts, "", null_handling="replace", null_replacement="null")
+    return join(*parts, nulls="null")
 
 
 def _value(column: pa.Array) -> tuple[str, pa.Array, str]:
@@ -139,19 +139,23 @@ def _value(column: pa.Array) -> tuple[str, pa.Array, str]:
         return "", json_text(column), ""
     if column.null_count == 0:
         return '"', texts, '"'
-    return "", pc.binary_join_element_wise('"', texts, '"', ""), ""
+    return "", join('"', texts, '"'), ""
 
 
 def base64(column: pa.Array) -> pa.Array:
     """Return binary values as base64: padded to threes, encoded all at once, then the padding as such."""
     column = column.cast(pa.binary())
     missing = _missing(column)
-    padding = pa.array([b"", b"\0", b"\0\0"]).take(missing.fill_null(0))
-    starts, data = compact(pc.binary_join_element_wise(column.fill_null(b""), padding, b""))
+    padding = pa.array([b"", b"\0", b"\0\0"], pa.binary()).take(missing.fill_null(0))
+    starts, data = compact(
+        pc.binary_join_element_wise(
+            column.fill_null(pa.scalar(b"", pa.binary())), padding, pa.scalar(b"", pa.binary())
+        )
+    )
     quarters = pc.multiply_checked(pc.divide(starts, _int(3)), _int(4))
     text = rebuilt(column, quarters, binascii.b2a_base64(data, newline=False))
     for count in (1, 2):
-        padded = pc.binary_join_element_wise(pc.utf8_slice_codeunits(text, 0, -count), "=" * count, "")
+        padded = join(pc.utf8_slice_codeunits(text, 0, -count), "=" * count)
         text = pc.if_else(pc.equal(missing, _int(count)), padded, text)
     return text
 
