@@ -39,7 +39,7 @@ def nested(value: Any, kind: pa.DataType) -> Any:
 
 def top(value: Any) -> Any:
     if isinstance(value, dt.datetime):
-        return value.replace(tzinfo=None).isoformat(" ", "microseconds") + ("Z" if value.tzinfo else "")
+        return value.replace(tzinfo=None).isoformat(" ", "microseconds") + ("+00:00" if value.tzinfo else "")
     if isinstance(value, dt.time):
         return value.isoformat("microseconds")
     return value.isoformat() if isinstance(value, dt.date) else value
@@ -163,7 +163,7 @@ def test_nanoseconds_and_zones() -> None:
         {"T": moment, "N": pa.array([-1], pa.timestamp("ns")), "D": pa.array([3], pa.time64("ns"))}
     )
     assert json.loads(ndjson(table)) == {
-        "T": "1970-01-01 00:00:00.000000001Z",
+        "T": "1970-01-01 00:00:00.000000001+00:00",
         "N": "1969-12-31 23:59:59.999999999",
         "D": "00:00:00.000000003",
     }

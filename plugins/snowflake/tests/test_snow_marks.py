@@ -11,7 +11,7 @@ from etl_core import Position, Rejected, RetryableError, StateError, Stream
 from etl_snowflake.client import Session
 from etl_snowflake.config import SnowflakeConfig
 from etl_snowflake.emulator import Emulator
-from etl_snowflake.encoding import Lines
+from etl_snowflake.encoding import Binary, Lines
 from etl_snowflake.marks import REJECTED, Outstanding
 from etl_snowflake.streaming import Channel, ChannelState, Place, writer
 
@@ -28,6 +28,8 @@ def position(n: int) -> Position:
 
 class Writer:
     """A channel whose commits are told by the test."""
+
+    binary: Binary | None = None
 
     def __init__(self, committed: str | None = None, errors: int = 0) -> None:
         self.now = ChannelState(committed, errors)

@@ -22,7 +22,7 @@ from benchmarks.speed.clock import Moment, peak_memory
 from benchmarks.warehouse import rows as data
 
 from etl_core import Duration
-from etl_snowflake.client import Session, raw_rows
+from etl_snowflake.client import Session, client_rows
 from etl_snowflake.config import SnowflakeConfig
 from etl_snowflake.encoding import Lines, lines
 from etl_snowflake.streaming import Place, StreamWriter
@@ -86,7 +86,7 @@ def encoding_raw(told: Mapping[str, Any]) -> Iterator[Load]:
     def load(rows: pa.Table) -> None:
         for write in _writes(rows):
             for part in columnwise(write):
-                encode(raw_rows(part.body))
+                encode(client_rows(part.body, "base64"))
 
     yield load
 

@@ -10,17 +10,17 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 
-from etl_core import EtlError, RetryableError
+from etl_core import ConfigError, EtlError, RetryableError
 from etl_snowflake.auth import load_key
 from etl_snowflake.config import SnowflakeConfig
 from etl_snowflake.errors import LOST, translated
 from etl_snowflake.names import literal, quote
 
-__all__ = ["Session", "sdk_client"]
+__all__ = ["Session", "binary_format", "sdk_client"]
 
 T = TypeVar("T")
 
@@ -232,8 +232,30 @@ def sdk_errors() -> Iterator[None]:
     raise ours
 
 
-def raw_rows(lines: memoryview) -> list[Any]:
-    """Return rows as the streaming SDK's encoder writes them without looking into them: one line each."""
+def binary_format(channel: Any) -> Literal["base64", "hex"]:
+    """Return how the service told the streaming client to write bytes. Raises ConfigError for another way.
+
+    The client's own rows are written so; what goes round its conversion (`client_rows`) has to follow.
+    """
+    told = str(getattr(channel, "_binary_input_format", "BASE64")).rpartition(".")[2].upper()
+    if told == "BASE64":
+        return "base64"
+    if told == "HEX":
+        return "hex"
+    raise ConfigError(
+        "the pipe takes bytes in a way that cannot hold all of them",
+        "let the pipe's binary format be BASE64 or HEX, or set streaming: off",
+        format=told,
+    )
+
+
+def client_rows(lines: memoryview, binary: Literal["base64", "hex"]) -> list[Any]:
+    """Return rows, one line each, as the streaming SDK's encoder writes them without looking into them.
+
+    Where the pipe takes hex the client looks for bytes in each row, which has to be a dict then: slower.
+    """
     import msgspec
 
+    if binary == "hex":
+        return msgspec.json.Decoder().decode_lines(bytes(lines))
     return [msgspec.Raw(line) for line in bytes(lines).splitlines()]

@@ -2,8 +2,8 @@
 
 Each column becomes JSON text by `jsontext`, and one kernel joins them into lines, whose data buffer is the
 request's body. That costs about what polars or duckdb need for the same rows, an eighth of dicts, needs
-neither of them, and leaves every rule to us: decimals as text, exact; BINARY columns as base64, as the
-vendor's client writes them; nulls written out; nested values with their own nulls. A FLOAT column's NaN or
+neither of them, and leaves every rule to us: decimals as text, exact; BINARY columns in the format that the
+pipe takes, base64 or hex; nulls written out; nested values with their own nulls. A FLOAT column's NaN or
 infinity has no place in NDJSON and is never made null: `unspeakable` finds it first, and such rows go in by
 COPY.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 import binascii
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +23,10 @@ from etl_core import SchemaError
 from etl_snowflake.jsontext import compact, hexed, inner, is_binary, is_string, join, json_text, rebuilt
 from etl_snowflake.lengths import longest_line
 
-__all__ = ["Lines", "hexed", "is_speakable", "json_text", "lines", "ndjson", "unspeakable"]
+__all__ = ["Binary", "Lines", "hexed", "is_speakable", "json_text", "lines", "ndjson", "unspeakable"]
+
+#: How the service wants bytes written.
+Binary = Literal["base64", "hex"]
 
 #: Rows whose lines are made in one go.
 _ROWS = 65536
@@ -70,7 +73,7 @@ def _count_up_to(ends: pa.Array, most: int) -> int:
     return int(pc.sum(pc.less_equal(ends, most)).as_py())
 
 
-def lines(rows: pa.Table, seqs: pa.ChunkedArray | pa.Array) -> Iterator[Lines]:
+def lines(rows: pa.Table, seqs: pa.ChunkedArray | pa.Array, binary: Binary = "base64") -> Iterator[Lines]:
     """Encode rows, with the seqs (hex) that stand for them. Raises SchemaError for what NDJSON cannot say."""
     _refuse(unspeakable(rows))
     start = 0
@@ -78,7 +81,7 @@ def lines(rows: pa.Table, seqs: pa.ChunkedArray | pa.Array) -> Iterator[Lines]:
         part = seqs.slice(start, len(batch))
         start += len(batch)
         if len(batch):
-            yield Lines(_encoded(batch), _whole(part))
+            yield Lines(_encoded(batch, binary), _whole(part))
 
 
 def ndjson(rows: pa.Table) -> bytes:
@@ -112,29 +115,29 @@ def _has_odd_floats(column: pa.ChunkedArray) -> bool:
     return pc.all(finite, min_count=0).as_py() is False
 
 
-def _encoded(batch: pa.RecordBatch) -> pa.Array:
+def _encoded(batch: pa.RecordBatch, binary: Binary = "base64") -> pa.Array:
     parts: list[Any] = []
     between = "{"
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        before, values, after = _value(column)
+        before, values, after = _value(column, binary)
         parts += [f"{between}{json.dumps(name, ensure_ascii=False)}:{before}", values]
         between = f"{after},"
     parts.append(between.removesuffix(",") + "}\n")
     return join(*parts, nulls="null")
 
 
-def _value(column: pa.Array) -> tuple[str, pa.Array, str]:
+def _value(column: pa.Array, binary: Binary) -> tuple[str, pa.Array, str]:
     """Write a column's values as a column of their type reads them, and what stands before and after each.
 
     Quotes are the line's where no value is null: that saves making the strings once more.
     """
     kind = column.type
     if is_binary(kind):
-        texts = base64(column)
+        texts = base64(column) if binary == "base64" else hexed(column)
     elif pa.types.is_decimal(kind) or is_string(kind):
         texts = inner(column)
     elif pa.types.is_dictionary(kind):
-        return _value(column.dictionary_decode())
+        return _value(column.dictionary_decode(), binary)
     else:
         return "", json_text(column), ""
     if column.null_count == 0:

@@ -155,10 +155,10 @@ def _without_exponent(column: pa.Array) -> pa.Array:
 
 
 def _moments(column: pa.Array) -> pa.Array:
-    """Arrow keeps moments in UTC: without its zone, a moment is read as UTC."""
+    """Arrow keeps moments in UTC. The form with a zone is one that Snowflake's documentation shows."""
     if column.type.tz is None:
         return column.cast(pa.string())
-    return join(column.cast(pa.timestamp(column.type.unit)).cast(pa.string()), "Z")
+    return join(column.cast(pa.timestamp(column.type.unit)).cast(pa.string()), "+00:00")
 
 
 def _lists(column: pa.Array) -> pa.Array:

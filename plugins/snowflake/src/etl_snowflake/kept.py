@@ -20,7 +20,6 @@ __all__ = [
     "Kept",
     "Window",
     "columns",
-    "columns_text",
     "progress",
     "read",
     "shape",
@@ -85,7 +84,7 @@ class Kept:
 
 def shape(kept: Kept) -> tuple[Any, ...]:
     """Return the values of SHAPE."""
-    return json.dumps(kept.key), kept.seq, columns_text(kept)
+    return json.dumps(kept.key), kept.seq, _columns(kept)
 
 
 def progress(kept: Kept) -> tuple[Any, ...]:
@@ -99,8 +98,7 @@ def windows_text(windows: Iterable[Window]) -> str:
     return json.dumps([[window.upto, window.partial] for window in windows])
 
 
-def columns_text(kept: Kept) -> str:
-    """Return what is kept of a target's columns in COLUMNS."""
+def _columns(kept: Kept) -> str:
     schema = base64.b64encode(kept.columns.remove_metadata().serialize()).decode()
     return json.dumps({"schema": schema, "control": kept.control, "adding": kept.adding})
 

@@ -22,7 +22,7 @@ import pyarrow as pa
 from etl_core import AuthError, EtlError, RetryableError
 from etl_snowflake.auth import load_key
 from etl_snowflake.config import SnowflakeConfig
-from etl_snowflake.encoding import Lines
+from etl_snowflake.encoding import Binary, Lines
 from etl_snowflake.errors import refused
 from etl_snowflake.streaming import ChannelState, Place, Wait
 
@@ -37,7 +37,9 @@ _NDJSON = {"Content-Type": "application/x-ndjson", "Content-Encoding": "zstd"}
 
 
 class RestWriter:
-    """See `StreamWriter`."""
+    """See `StreamWriter`. The public protocol does not say how a pipe takes bytes."""
+
+    binary: Binary | None = None
 
     def __init__(self, config: SnowflakeConfig, place: Place, name: str, wait: Wait) -> None:
         self._config = config

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from etl_core import AuthError, RetryableError
-from etl_snowflake.client import raw_rows, sdk_client, sdk_errors
+from etl_snowflake.client import binary_format, client_rows, sdk_client, sdk_errors
 from etl_snowflake.config import SnowflakeConfig
-from etl_snowflake.encoding import Lines
+from etl_snowflake.encoding import Binary, Lines
 from etl_snowflake.streaming import ChannelState, Place, Wait
 
 __all__ = ["SdkWriter"]
@@ -32,6 +32,7 @@ class SdkWriter:
         self._wait = wait
         self._client: Any = None
         self._channel: Any = None
+        self.binary: Binary | None = None
 
     def open(self) -> ChannelState:
         """Take the channel from whoever has it."""
@@ -39,6 +40,7 @@ class SdkWriter:
             self._client = sdk_client(self._config, self._name, self._place.schema, self._place.table)
         with sdk_errors():
             self._channel, status = self._client.open_channel(self._name)
+        self.binary = binary_format(self._channel)
         return _state(status)
 
     def append(self, lines: Lines) -> None:
@@ -52,7 +54,9 @@ class SdkWriter:
     def _took(self, part: Lines) -> bool:
         try:
             with _open_errors():
-                self._channel.append_rows(raw_rows(part.body), part.first, part.last)
+                self._channel.append_rows(
+                    client_rows(part.body, self.binary or "base64"), part.first, part.last
+                )
         except RetryableError as error:
             if error.facts.get("kind") in _FULL:
                 return False

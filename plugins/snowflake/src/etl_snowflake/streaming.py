@@ -25,9 +25,10 @@ from typing import Protocol
 import pyarrow as pa
 from attrs import frozen
 
-from etl_core import ConfigError, RetryableError
+from etl_core import SEQ, ConfigError, RetryableError
 from etl_snowflake.config import SnowflakeConfig
-from etl_snowflake.encoding import Lines, lines
+from etl_snowflake.encoding import Binary, Lines, is_speakable, lines
+from etl_snowflake.jsontext import is_binary
 
 __all__ = ["Channel", "ChannelState", "Place", "StreamWriter", "Wait", "channel_name", "writer"]
 
@@ -66,6 +67,9 @@ class ChannelState:
 
 class StreamWriter(Protocol):
     """One channel, as a client of the service serves it. Used by one thread, but for `state`."""
+
+    binary: Binary | None
+    """How the pipe takes bytes, once the channel is open; None where nothing documented says so."""
 
     def open(self) -> ChannelState:
         """Take the channel from whoever has it. RetryableError while what it sent is being committed."""
@@ -135,11 +139,19 @@ class Channel:
         values that cannot be streamed: ask `unspeakable` first.
         """
         count = 0
-        for part in lines(rows, seqs):
+        for part in lines(rows, seqs, self._writer.binary or "base64"):
             self._writer.append(part)
             self.sent = part.last
             count += len(part.body)
         return count
+
+    def takes(self, rows: pa.Table) -> bool:
+        """Whether rows can be streamed; where it is not known how bytes are taken, no column may have any.
+
+        `_etl_seq` may: base64 of it is no hex, so that a pipe which takes the other refuses it, and says so.
+        """
+        known = self._writer.binary is not None
+        return is_speakable(rows) and (known or not any(map(_has_bytes, rows.schema)))
 
     def state(self) -> ChannelState:
         """Ask what is committed; any thread."""
@@ -148,3 +160,8 @@ class Channel:
     def close(self) -> None:
         """Release everything."""
         self._writer.close()
+
+
+def _has_bytes(field: pa.Field) -> bool:
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    return is_binary(kind) and field.name.lower() != SEQ

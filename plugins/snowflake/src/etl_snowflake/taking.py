@@ -11,11 +11,11 @@ from attrs import frozen
 from etl_core import Mode, Rejected, SchemaError, Step, Write
 from etl_snowflake import control, shaping, snapshots
 from etl_snowflake.account import Account
-from etl_snowflake.encoding import is_speakable
 from etl_snowflake.gathering import Load
 from etl_snowflake.landing import Landing
 from etl_snowflake.lanes import Lane
 from etl_snowflake.refusing import accept
+from etl_snowflake.streaming import Channel
 
 __all__ = ["Taking"]
 
@@ -57,6 +57,7 @@ class Taking:
                     control.require(*account.identity)
                     control.reshape(account.session, account.names, account.pipeline, lane.kept)
             lane.begin(write.seq)
+        self.landing.supersede(lane)
 
     def _end(self, lane: Lane, write: Write) -> None:
         self.landing.drain()
@@ -67,6 +68,7 @@ class Taking:
         self.landing.drain()
         with self.account.lock:
             lane.truncate(write.seq)
+        self.landing.supersede(lane)
 
     def _rows(self, lane: Lane, write: Write, rows: pa.Table) -> Sequence[Rejected]:
         """Take the rows above the mark; return those that Snowflake cannot keep."""
@@ -96,7 +98,13 @@ class Taking:
             raise SchemaError("rows without sequences cannot be merged", stream=str(write.stream))
         else:
             partial, shaped = shaping.is_partial(rows), shaping.landed(self.account.names, rows, seqs)
-        if lane.channel is None or lane.pending or seqs is None or partial or not self._is_small(shaped):
+        if (
+            lane.channel is None
+            or lane.pending
+            or seqs is None
+            or partial
+            or not self._is_small(lane.channel, shaped)
+        ):
             self.landing.load(Load(lane, lane.landing, shaped, mark, partial))
         else:
             self.landing.stream(lane, rows, shaped, seqs)
@@ -111,8 +119,8 @@ class Taking:
         shaped = shaping.staged(names, lane.kept, rows, start, numbered=numbered)
         self.landing.load(Load(lane, table, shaped, mark))
 
-    def _is_small(self, rows: pa.Table) -> bool:
-        return rows.nbytes < self.account.config.bulk_bytes and is_speakable(rows)
+    def _is_small(self, channel: Channel, rows: pa.Table) -> bool:
+        return bool(rows.nbytes < self.account.config.bulk_bytes) and channel.takes(rows)
 
     def _replayed(self, lane: Lane, rows: pa.Table, seqs: pa.ChunkedArray) -> None:
         """Have rows that were streamed before this life looked for, where they are not merged."""

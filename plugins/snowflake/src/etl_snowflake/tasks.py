@@ -6,8 +6,8 @@ window by window; READY is never raised across them. The task is a block of Snow
 transaction with the statements that the pipeline would send; both first change the stream's row in
 ETL_STREAMS, so that one waits for the other.
 
-A task merges the columns that there were when it was made. One that outlives them, or that a copy of the
-pipeline made which had lost its fence, finds no row in ETL_STREAMS with these columns, and does nothing.
+A task merges by the key and the columns that there were when it was made. One that outlives them, or that a
+copy of the pipeline made which had lost its fence, finds no row in ETL_STREAMS with these, and does nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from etl_core import Rejected
 from etl_snowflake import control
 from etl_snowflake.client import Session
 from etl_snowflake.control import STREAMS, Kept
-from etl_snowflake.kept import columns_text
+from etl_snowflake.kept import shape
 from etl_snowflake.merging import Merge, due, merge
 from etl_snowflake.names import Names, literal, quote, task_name
 
@@ -32,7 +32,7 @@ def body(names: Names, pipeline: str, kept: Kept) -> str:
     streams = names.ours(STREAMS)
     where = (
         f"WHERE PIPELINE = {literal(pipeline)} AND STREAM = {literal(str(kept.stream))}"
-        f" AND MD5(COLUMNS) = {literal(_digest(kept))}"
+        f" AND MD5(CONCAT(KEY, COLUMNS)) = {literal(_digest(kept))}"
     )
     low = f"(SELECT COALESCE(MERGED, '') FROM {streams} {where})"
     high = f"(SELECT COALESCE(READY, '') FROM {streams} {where})"
@@ -50,8 +50,9 @@ def body(names: Names, pipeline: str, kept: Kept) -> str:
 
 
 def _digest(kept: Kept) -> str:
-    """Return what MD5 gives for the columns as they are kept."""
-    return hashlib.md5(columns_text(kept).encode(), usedforsecurity=False).hexdigest()
+    """Return what MD5 gives for the key and the columns as they are kept."""
+    key, _, columns = shape(kept)
+    return hashlib.md5(f"{key}{columns}".encode(), usedforsecurity=False).hexdigest()
 
 
 def create(names: Names, pipeline: str, kept: Kept, warehouse: str, minutes: int) -> str:

@@ -186,8 +186,8 @@ class Channels:
 
         def write(cursor: Cursor) -> None:
             loads.clear()
-            rejects = self._account.faults.switches.reject
-            loads.extend(load_lines(cursor, channel.table, each.body, rejects) for each in batches)
+            switches = self._account.faults.switches
+            loads.extend(load_lines(cursor, channel.table, each.body, switches) for each in batches)
             after = replace(channel)
             for batch, load in zip(batches, loads, strict=True):
                 after.count(batch, load)

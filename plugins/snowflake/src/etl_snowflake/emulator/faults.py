@@ -66,6 +66,7 @@ class Switches:
     `flush_kb`: from which size on clients upload files.
     `transaction_idle`: after how many seconds without a statement a transaction that others wait for is
     rolled back.
+    `binary`: how streamed bytes are written, "BASE64" or "HEX".
     `reject`: streamed rows to drop.
     """
 
@@ -75,6 +76,7 @@ class Switches:
     task_minute: float = 60.0
     flush_kb: int = 1024
     transaction_idle: float = 10.0
+    binary: str = "BASE64"
     reject: list[Reject] = field(default_factory=list)
 
 

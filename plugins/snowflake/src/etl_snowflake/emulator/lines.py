@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from etl_snowflake.emulator.catalog import Table
 from etl_snowflake.emulator.cursors import Cursor
-from etl_snowflake.emulator.faults import Reject
+from etl_snowflake.emulator.faults import Reject, Switches
 from etl_snowflake.emulator.loading import Loaded, Value, load
 
 _SOURCE = "emulator_lines"
 
 
-def load_lines(cursor: Cursor, table: Table, body: bytes, rejects: list[Reject]) -> Loaded:
+def load_lines(cursor: Cursor, table: Table, body: bytes, switches: Switches) -> Loaded:
     """Write rows to a table; those that do not fit, and those that are to be rejected, are left out."""
     lines = [line for line in body.split(b"\n") if line.strip()]
     if not lines:
@@ -30,8 +30,8 @@ def load_lines(cursor: Cursor, table: Table, body: bytes, rejects: list[Reject])
         pairs = {
             column.name: key for column in table.columns if (key := _match(column.name, keys)) is not None
         }
-        values, source = _values(table, pairs)
-        bad = _bad(table, pairs, rejects)
+        values, source = _values(table, pairs, switches.binary)
+        bad = _bad(table, pairs, switches.reject)
         return load(cursor, table, source, values, also_bad=bad)
     finally:
         cursor.unregister(_SOURCE)
@@ -51,7 +51,7 @@ def _pointer(key: str) -> str:
     return "'/" + key.replace("~", "~0").replace("/", "~1").replace("'", "''") + "'"
 
 
-def _values(table: Table, pairs: dict[str, str]) -> tuple[dict[str, Value], str]:
+def _values(table: Table, pairs: dict[str, str], binary: str) -> tuple[dict[str, Value], str]:
     texts, trees = [], []
     values = {}
     for column in table.columns:
@@ -63,7 +63,7 @@ def _values(table: Table, pairs: dict[str, str]) -> tuple[dict[str, Value], str]
             values[column.name] = Value(f"nullif(trees[{len(trees)}], 'null')", "JSON")
         else:
             texts.append(pointer)
-            values[column.name] = Value(f"texts[{len(texts)}]", "VARCHAR", "BASE64")
+            values[column.name] = Value(f"texts[{len(texts)}]", "VARCHAR", binary)
     parts = [
         f"json_extract_string(tree, [{', '.join(texts)}]) AS texts" if texts else "NULL AS texts",
         f"json_extract(tree, [{', '.join(trees)}]) AS trees" if trees else "NULL AS trees",

@@ -99,7 +99,7 @@ async def _info(account: Account, request: web.Request, body: bytes) -> web.Resp
                 "pipe_key_id": 1,
                 "diversifier": base64.b64encode(b"d" * 16).decode(),
             },
-            "parameter_overrides": {},
+            "parameter_overrides": {"binary_input_format": account.faults.switches.binary},
             "parameters": place["parameters"],
         }
     )
