@@ -274,6 +274,15 @@ def test_a_history_is_of_one_pipeline(start: Open, script: Script) -> None:
     mine.flush()
 
 
+def test_files_of_a_run_that_was_killed_are_removed(start: Open, session: Session, names: Names) -> None:
+    account: Any = start().destination._account  # type: ignore[attr-defined]
+    account.bulk.upload(pa.table({"A": [1]}), account.directory(Stream("s", "t")), "left")
+    stage = f"LIST @{names.ours('ETL_STAGE')}"
+    assert len(session.execute(stage)) == 1
+    start()
+    assert session.execute(stage) == []
+
+
 def test_mirrors_may_be_shared(start: Open, script: Script, rows: Any) -> None:
     script.insert(_row(1)).commit()
     for pipeline in ("one", "other"):

@@ -67,7 +67,7 @@ def _control() -> list[Sent]:
         control.tables_there(_NAMES),
         control.table_there(_NAMES, "LANDING_ORDERS"),
         control.create_schema(_NAMES, "ETL_LANDING"),
-        *(control_sql.create_control(_NAMES, name) for name in (control.PIPELINES, control.STREAMS)),
+        *(control_sql.create_control(_NAMES, name) for name in control.TABLES),
         control_sql.claiming(_NAMES, "shop", "fence"),
         control_sql.requiring(_NAMES, "shop", "fence"),
         control_sql.loading(_NAMES, "shop"),
@@ -75,6 +75,12 @@ def _control() -> list[Sent]:
         control_sql.advancing(_NAMES, "shop", stream, _SEQ, _MIRROR.windows),
         control_sql.merging(_NAMES, "shop", stream, _SEQ, ()),
         control_sql.readying(_NAMES, "shop", stream, _SEQ),
+        control_sql.sharing(_NAMES, "shop", "SHOP", "ORDERS"),
+        control_sql.answering(_NAMES, "shop", stream, 2),
+        control_sql.refusing(_NAMES, ("shop", "0a", str(stream), "no_base_row", "AAAA")),
+        control_sql.refused(_NAMES, "shop"),
+        control_sql.forgetting(_NAMES, "shop", ["0a", "0b"]),
+        control_sql.superseding(_NAMES, "shop", stream),
     ]
 
 
@@ -85,8 +91,8 @@ def _tables() -> list[Sent]:
     return [
         sql.columns_of(_NAMES, [("SHOP", "ORDERS"), ("ETL_LANDING", "LANDING_ORDERS")]),
         sql.create_table(table, read_columns(_NAMES, _SOFT)),
-        sql.create_table(landing, landing_columns(_NAMES, _SOFT)),
-        sql.create_table(staging, staging_columns(_NAMES, _SOFT)),
+        sql.create_passing(landing, landing_columns(_NAMES, _SOFT)),
+        sql.create_passing(staging, staging_columns(_NAMES, _SOFT)),
         sql.create_table(_HISTORY.target(_NAMES), read_columns(_NAMES, _HISTORY)),
         sql.create_table(_HISTORY.target(_EXACT), read_columns(_EXACT, _HISTORY)),
         sql.add_column(table, "NEW", "NUMBER(19,0)"),

@@ -82,6 +82,11 @@ class Account:
         self.session.execute(f"CREATE STAGE IF NOT EXISTS {self.names.ours(STAGE)}")
         control.claim(self.session, self.names, self.pipeline, self.fence)
 
+    def clear(self) -> None:
+        """Remove files that a run which was killed has left."""
+        with self.lock:
+            self.bulk.clear(_digest(self.pipeline))
+
     def require(self) -> None:
         """Raise StateError unless the fence is still ours."""
         with self.lock, self.session.transaction():

@@ -90,6 +90,11 @@ class Bulk:
             with suppress(EtlError):
                 self._session.execute(f"REMOVE {literal(f'@{self._stage}/{each.path}')}")
 
+    def clear(self, directory: str) -> None:
+        """Remove what runs that were killed have left in a directory; never fails."""
+        with suppress(EtlError):
+            self._session.execute(f"REMOVE {literal(f'@{self._stage}/{directory}/')}")
+
     def load(
         self,
         table: str,

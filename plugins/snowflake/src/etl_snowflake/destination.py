@@ -77,6 +77,7 @@ class SnowflakeDestination(Destination):
         self._stale = self._aborted = False
         self._forget_cancel = ctx.on_cancel(self._cancelled)
         account.install()
+        account.clear()
         self._lanes.load()
         self._drop_tasks(account)
 

@@ -38,7 +38,7 @@ def begin(session: Session, names: Names, pipeline: str, fence: str, kept: Kept,
     """
     left_over = _left_over(session, names, kept)
     staging = staging_name(kept.landing, uuid.uuid4().hex[:8])
-    session.execute(sql.create_table(names.ours(staging), staging_columns(names, kept)))
+    session.execute(sql.create_passing(names.ours(staging), staging_columns(names, kept)))
     mark = below(seq) if seq else None
     begun = attrs.evolve(
         kept,

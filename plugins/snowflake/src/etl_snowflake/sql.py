@@ -11,6 +11,7 @@ __all__ = [
     "Statement",
     "add_column",
     "columns_of",
+    "create_passing",
     "create_table",
     "drop_column",
     "drop_table",
@@ -40,6 +41,12 @@ def create_table(table: str, columns: Mapping[str, str]) -> str:
     """Create a table of columns with their SQL types; all of them take NULL."""
     listed = ", ".join(f"{quote(name)} {kind}" for name, kind in columns.items())
     return f"CREATE TABLE IF NOT EXISTS {table} ({listed})"
+
+
+def create_passing(table: str, columns: Mapping[str, str]) -> str:
+    """Create a table whose rows do not stay: nothing is paid for what was in it before."""
+    made = create_table(table, columns).replace("CREATE TABLE", "CREATE TRANSIENT TABLE", 1)
+    return f"{made} DATA_RETENTION_TIME_IN_DAYS = 0"
 
 
 def empty(table: str) -> str:

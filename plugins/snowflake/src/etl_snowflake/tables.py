@@ -135,7 +135,7 @@ class Tables(Identity):
         wanted = landing_columns(self.names, known)
         found = find(self.session, self.names, self.names.landing_schema, known.landing)
         if not found:
-            self.session.execute(sql.create_table(landing, wanted))
+            self.session.execute(sql.create_passing(landing, wanted))
             return
         for name, kind in wanted.items():
             if name not in found:
