@@ -46,6 +46,9 @@ class Writer:
             raise self.error
         return self.now
 
+    def drop(self) -> None:
+        return
+
     def close(self) -> None:
         return
 

@@ -89,7 +89,7 @@ class Account:
 
     def require(self) -> None:
         """Raise StateError unless the fence is still ours."""
-        with self.lock, self.session.transaction():
+        with self.lock:
             control.require(*self.identity)
 
     def directory(self, stream: Stream) -> str:

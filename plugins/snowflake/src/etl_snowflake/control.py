@@ -48,6 +48,7 @@ __all__ = [
     "require_alone",
     "reshape",
     "schema_there",
+    "streamed",
     "table_there",
     "tables_there",
 ]
@@ -155,6 +156,11 @@ def ready(session: Session, names: Names, pipeline: str, stream: Stream, upto: s
 def answered(session: Session, names: Names, pipeline: str, stream: Stream, errors: int) -> None:
     """Say in the open transaction how many refused rows of a stream's channel were found and kept."""
     session.execute(*control_sql.answering(names, pipeline, stream, errors))
+
+
+def streamed(session: Session, names: Names, pipeline: str, stream: Stream, generation: int) -> None:
+    """Say in the open transaction that a generation's channel is opened: it may have rows from then on."""
+    session.execute(*control_sql.streaming(names, pipeline, stream, generation))
 
 
 def check_epoch(kept: Kept, epoch: int) -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "reshaping",
     "schema_there",
     "sharing",
+    "streaming",
     "superseding",
     "table_there",
     "tables_there",
@@ -45,7 +46,7 @@ TABLES = {
     STREAMS: "PIPELINE VARCHAR NOT NULL, STREAM VARCHAR NOT NULL, TARGET_SCHEMA VARCHAR NOT NULL,"
     " TARGET_TABLE VARCHAR NOT NULL, LANDING VARCHAR NOT NULL, KEY VARCHAR, MARK VARCHAR(40),"
     " MERGED VARCHAR(40), READY VARCHAR(40), SCHEMA_SEQ VARCHAR(40), GENERATION NUMBER(19,0),"
-    " STAGING VARCHAR, WINDOWS VARCHAR, ERRORS NUMBER(19,0), COLUMNS VARCHAR",
+    " STAGING VARCHAR, WINDOWS VARCHAR, ERRORS NUMBER(19,0), STREAMED NUMBER(19,0), COLUMNS VARCHAR",
     REJECTED: "PIPELINE VARCHAR NOT NULL, ID VARCHAR NOT NULL, STREAM VARCHAR NOT NULL,"
     " CODE VARCHAR NOT NULL, CONTENT VARCHAR NOT NULL",
 }
@@ -168,6 +169,12 @@ def answering(names: Names, pipeline: str, stream: Stream, errors: int) -> State
     """Raise ERRORS."""
     sql = f"UPDATE {names.ours(STREAMS)} SET ERRORS = GREATEST(COALESCE(ERRORS, 0), ?){_OF_STREAM}"
     return sql, (errors, pipeline, str(stream))
+
+
+def streaming(names: Names, pipeline: str, stream: Stream, generation: int) -> Statement:
+    """Say that the channel of a generation is opened."""
+    sql = f"UPDATE {names.ours(STREAMS)} SET STREAMED = ?{_OF_STREAM}"
+    return sql, (generation, pipeline, str(stream))
 
 
 def refusing(names: Names, row: tuple[str, ...]) -> Statement:

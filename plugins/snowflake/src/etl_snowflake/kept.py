@@ -29,7 +29,7 @@ __all__ = [
 #: The columns of a row: what never changes, what schema changes change, what rows change.
 IDENTITY = ("TARGET_SCHEMA", "TARGET_TABLE", "LANDING")
 SHAPE = ("KEY", "SCHEMA_SEQ", "COLUMNS")
-PROGRESS = ("MARK", "MERGED", "READY", "GENERATION", "STAGING", "WINDOWS", "ERRORS")
+PROGRESS = ("MARK", "MERGED", "READY", "GENERATION", "STAGING", "WINDOWS", "ERRORS", "STREAMED")
 
 
 @frozen
@@ -57,7 +57,8 @@ class Kept:
 
     Seqs are 40 hex digits, which compare as text; None: nothing yet. `columns` are the target's, those of
     `control` (names as in the source) included. `adding` are columns whose default is not in stored rows yet.
-    `errors`: so many rows that the generation's channel refused were found.
+    `errors`: so many rows that the generation's channel refused were found. `streamed`: the last generation
+    whose channel was opened.
     """
 
     stream: Stream
@@ -76,6 +77,7 @@ class Kept:
     staging: str | None = None
     windows: tuple[Window, ...] = field(default=(), converter=_in_order)
     errors: int = 0
+    streamed: int | None = None
 
     def target(self, names: Names) -> str:
         """Return the full quoted name of the target."""
@@ -90,7 +92,8 @@ def shape(kept: Kept) -> tuple[Any, ...]:
 def progress(kept: Kept) -> tuple[Any, ...]:
     """Return the values of PROGRESS."""
     windows = windows_text(kept.windows)
-    return kept.mark, kept.merged, kept.ready, kept.generation, kept.staging, windows, kept.errors
+    seqs = kept.mark, kept.merged, kept.ready
+    return *seqs, kept.generation, kept.staging, windows, kept.errors, kept.streamed
 
 
 def windows_text(windows: Iterable[Window]) -> str:
@@ -111,7 +114,7 @@ def columns(told: str) -> pa.Schema:
 def read(row: tuple[Any, ...]) -> Kept:
     """Read a row: STREAM, then the columns in the order above."""
     stream, schema, table, landing, key, seq, shape = row[:7]
-    mark, merged, ready, generation, staging, windows, errors = row[7:]
+    mark, merged, ready, generation, staging, windows, errors, streamed = row[7:]
     told = json.loads(shape)
     return Kept(
         Stream.parse(stream),
@@ -130,4 +133,5 @@ def read(row: tuple[Any, ...]) -> Kept:
         staging,
         tuple(Window(upto, partial) for upto, partial in json.loads(windows)),
         int(errors or 0),
+        None if streamed is None else int(streamed),
     )

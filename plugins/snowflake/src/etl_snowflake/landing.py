@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 
 import pyarrow as pa
 
-from etl_core import Position, Rejected, RetryableError, Stream
+from etl_core import Position, Rejected, RetryableError, StateError, Stream
 from etl_snowflake import control
 from etl_snowflake.account import Account
 from etl_snowflake.copying import Copies
@@ -21,6 +21,7 @@ from etl_snowflake.lanes import Lane, Lanes
 from etl_snowflake.marks import Outstanding
 from etl_snowflake.mirroring import Mirrors
 from etl_snowflake.reporting import Reports
+from etl_snowflake.streaming import Channel
 from etl_snowflake.worker import Worker
 
 __all__ = ["Landing"]
@@ -59,11 +60,22 @@ class Landing:
         self._room()
         assert lane.channel is not None
         lane.extend(str(seqs[-1]), partial=False)
-        sent = lane.channel.append(rows, seqs)
+        sent = self._append(lane, lane.channel, rows, seqs)
         self.outstanding.sent(lane.stream, lane.channel, handed, seqs)
         self._account.ctx.metrics.count("snowflake.streamed_rows", rows.num_rows)
         self._account.ctx.metrics.count("snowflake.streamed_bytes", sent)
         self._worker.add()
+
+    def _append(self, lane: Lane, channel: Channel, rows: pa.Table, seqs: pa.ChunkedArray) -> int:
+        """Hand rows to a channel. Raises StateError for another copy that has opened the destination."""
+        offer = self._account.ctx.payload
+        try:
+            return channel.append(rows, seqs, lambda body: offer(lane.stream, "ndjson", rows.schema, [body]))
+        except StateError:
+            self._account.require()
+            raise RetryableError(
+                "a copy of the pipeline that lost its fence opened the channel", stream=str(lane.stream)
+            ) from None
 
     def replayed(self, lane: Lane, rows: pa.Table, seqs: pa.ChunkedArray) -> None:
         """Have rows that a life before this one had streamed looked for, if some were refused."""

@@ -97,22 +97,48 @@ class Lane:
         self.mark = max(self.mark or "", seq)
 
     def catch_up(self, wait: Wait, patience: float) -> None:
-        """Open the channel, and count as taken what was streamed through it before; any thread."""
-        if self.account.config.streaming == "off":
+        """Open the channel, and count as taken what was streamed through it before; any thread.
+
+        Raises StateError without the fence: neither is the channel taken from the copy that has it, nor kept.
+        """
+        off = self.account.config.streaming == "off"
+        if self.caught_up and (off or self.has_streamed()):
             return
+        if off and not self.has_streamed():
+            self.caught_up = True
+            return
+        self._announce()
         with self._opening:
             if not self.caught_up:
                 self._open(wait, patience)
+        self.account.require()
+
+    def has_streamed(self) -> bool:
+        """Whether rows may have gone through the generation's channel, in this life or before."""
+        return self.kept.streamed == self.kept.generation
+
+    def _announce(self) -> None:
+        """Keep that the generation is streamed into, before anything is."""
+        account = self.account
+        with account.lock, account.session.transaction():
+            control.require(*account.identity)
+            generation = self.kept.generation
+            control.streamed(account.session, account.names, account.pipeline, self.stream, generation)
+        self.kept = attrs.evolve(self.kept, streamed=generation)
 
     def _open(self, wait: Wait, patience: float) -> None:
-        place, config = self.place, self.account.config
+        config = self.account.config
+        off = config.streaming == "off"
+        asking = attrs.evolve(config, streaming="rest") if off else config
         name = channel_name(self.account.pipeline, str(self.stream), self.kept.generation)
-        channel = Channel(writer(config, place, name, wait), name, wait=wait, patience=patience)
+        channel = Channel(writer(asking, self.place, name, wait), name, wait=wait, patience=patience)
         token = channel.opened.committed
         if token and token > (self.mark or ""):
             self.extend(token, partial=False)
             self.taken(token)
-        self.channel, self.caught_up = channel, True
+        if off:
+            channel.close()
+        self.channel, self.caught_up = None if off else channel, True
 
     def extend(self, upto: str, *, partial: bool) -> None:
         """Note a Write that goes into the landing table."""
@@ -128,7 +154,7 @@ class Lane:
     def restart(self, kept: Kept) -> None:
         """Begin anew, as after a snapshot's marker or a truncate."""
         if kept.generation != self.kept.generation:
-            self.release()
+            self.release(drop=True)
         self.kept, self.windows, self.left_over = kept, (), False
         self.mark = kept.mark
 
@@ -162,12 +188,12 @@ class Lane:
         kept = attrs.evolve(self.kept, mark=self.mark)
         self.restart(snapshots.truncate(*self.account.identity, kept, seq))
 
-    def release(self) -> None:
-        """Close the channel; the next use opens it again."""
+    def release(self, *, drop: bool = False) -> None:
+        """Close the channel; the next use opens it again, unless it is to be dropped."""
         with self._opening:
             channel, self.channel, self.caught_up = self.channel, None, False
         if channel is not None:
-            channel.close()
+            channel.close(drop=drop)
 
     def next_number(self) -> int:
         """Return the number of the next row that is staged."""

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from etl_core import AuthError, EtlError, RetryableError
 from etl_snowflake.auth import load_key
+from etl_snowflake.breaker import Breaker, breaker
 from etl_snowflake.config import SnowflakeConfig
 from etl_snowflake.encoding import Binary, Lines
 from etl_snowflake.errors import refused
@@ -84,6 +85,10 @@ class RestWriter:
             raise RetryableError("the channel is gone", channel=self._name)
         return _state(found[self._name])
 
+    def drop(self) -> None:
+        """Have the service forget the channel."""
+        self._ask("DELETE", self._channel())
+
     def close(self) -> None:
         """Release everything."""
         http, self._http = self._http, None
@@ -139,21 +144,33 @@ class RestWriter:
     def _repeated(self, send: Callable[[], httpx.Response]) -> httpx.Response:
         """Send until there is an answer that repeating would not change, or the time is over."""
         deadline, pause = time.monotonic() + self._config.network_timeout, 0.2
+        service = breaker(f"{self._config.address}:{self._config.port}")
         while True:
+            self._take_turn(service, deadline)
             error, after = _attempt(send)
             if isinstance(error, httpx.Response):
+                service.answered()
                 return error
             pause = after if after is not None else min(_LONGEST_PAUSE, pause * 2)
             late = time.monotonic() + pause > deadline
+            if isinstance(error, _Passing):
+                service.failed(pause, asked=error.asked)
             if not isinstance(error, _Passing) or late or self._wait(pause * (0.5 + random.random() / 2)):  # noqa: S311
                 raise _final(error)
+
+    def _take_turn(self, service: Breaker, deadline: float) -> None:
+        """Wait while nobody is to ask: what another channel was told counts for this one."""
+        while rest := service.rest():
+            if time.monotonic() + rest > deadline or self._wait(rest):
+                raise RetryableError("Snowflake asks to be left alone for a while", retry_after=rest)
 
 
 class _Passing(Exception):
     """A failure that a later request may not meet."""
 
-    def __init__(self, ours: EtlError) -> None:
+    def __init__(self, ours: EtlError, *, asked: bool = False) -> None:
         self.ours = ours
+        self.asked = asked
 
 
 def _final(error: Exception) -> Exception:
@@ -170,7 +187,9 @@ def _attempt(send: Callable[[], httpx.Response]) -> tuple[httpx.Response | Excep
         return answer, None
     after = _seconds(answer.headers.get("Retry-After"))
     ours = refused(answer.status_code, _code(answer), after)
-    return (_Passing(ours) if answer.status_code == 429 or answer.status_code >= 500 else ours), after
+    if answer.status_code == 429 or answer.status_code >= 500:
+        return _Passing(ours, asked=answer.status_code == 429 or after is not None), after
+    return ours, after
 
 
 def _seconds(header: str | None) -> float | None:

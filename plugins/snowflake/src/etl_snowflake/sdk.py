@@ -71,6 +71,12 @@ class SdkWriter:
         with _open_errors():
             return _state(channel.get_channel_status())
 
+    def drop(self) -> None:
+        """Have the service forget the channel."""
+        channel, self._channel = self._channel, None
+        with sdk_errors():
+            channel.close(drop=True, wait_for_flush=False)
+
     def close(self) -> None:
         """Release everything, without waiting for what is on its way."""
         channel, client, self._channel, self._client = self._channel, self._client, None, None

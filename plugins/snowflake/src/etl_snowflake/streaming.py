@@ -20,12 +20,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 import pyarrow as pa
 from attrs import frozen
 
-from etl_core import SEQ, ConfigError, RetryableError
+from etl_core import SEQ, ConfigError, EtlError, RetryableError
 from etl_snowflake.config import SnowflakeConfig
 from etl_snowflake.encoding import Binary, Lines, is_speakable, lines
 from etl_snowflake.jsontext import is_binary
@@ -83,6 +84,9 @@ class StreamWriter(Protocol):
     def state(self) -> ChannelState:
         """Ask what is committed; any thread. Asks over the network; the answer may be a second old."""
 
+    def drop(self) -> None:
+        """Have the service forget the channel; what is committed stays. Raises where that fails."""
+
     def close(self) -> None:
         """Release everything; what is not committed may be or may not."""
 
@@ -132,17 +136,25 @@ class Channel:
                     raise
             patience -= _PAUSE
 
-    def append(self, rows: pa.Table, seqs: pa.ChunkedArray | pa.Array) -> int:
+    def append(
+        self,
+        rows: pa.Table,
+        seqs: pa.ChunkedArray | pa.Array,
+        shown: Callable[[memoryview], object] = lambda body: None,
+    ) -> int:
         """Encode and hand over rows, whose columns are named like the table's, with their seqs (hex).
 
-        Returns the bytes handed over. Raises StateError when another copy took the channel, SchemaError for
-        values that cannot be streamed: ask `unspeakable` first.
+        `shown` is called with the lines before they are sent. Returns the bytes handed over. Raises
+        StateError when another copy took the channel, SchemaError for values that cannot be streamed: ask
+        `takes` first.
         """
         count = 0
         for part in lines(rows, seqs, self._writer.binary or "base64"):
+            body = part.body
+            shown(body)
             self._writer.append(part)
             self.sent = part.last
-            count += len(part.body)
+            count += len(body)
         return count
 
     def takes(self, rows: pa.Table) -> bool:
@@ -157,8 +169,11 @@ class Channel:
         """Ask what is committed; any thread."""
         return self._writer.state()
 
-    def close(self) -> None:
-        """Release everything."""
+    def close(self, *, drop: bool = False) -> None:
+        """Release everything; `drop`: nobody opens the channel again, which the service need not keep."""
+        if drop:
+            with suppress(EtlError):  # a channel that is left over does no harm
+                self._writer.drop()
         self._writer.close()
 
 

@@ -47,6 +47,8 @@ class Taking:
     def _begin(self, lane: Lane, write: Write) -> None:
         """Discard what is unfinished; the mark and the table's schema go back to before the snapshot."""
         account = self.account
+        if lane.has_streamed():
+            self.landing.catch_up(lane)  # all that was streamed is in, and nobody else streams any more
         self.landing.settle(lane)  # what was there before is seen until the end
         with account.lock:
             self.landing.confirm()
