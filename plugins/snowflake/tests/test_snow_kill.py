@@ -90,9 +90,8 @@ def _loop(
     ("load", "streaming", "kills"),
     [
         ("upsert", "sdk", ["snapshot", "after_flush"]),
-        ("append", "rest", ["stream"]),
+        ("append", "rest", ["handover", "after_write", ""]),
         pytest.param("upsert", "sdk", ["stream", "after_write", "schema_change", ""], marks=pytest.mark.slow),
-        pytest.param("append", "rest", ["handover", "after_write", ""], marks=pytest.mark.slow),
         pytest.param("upsert", "off", ["before_flush", ""], marks=pytest.mark.slow),
     ],
 )
