@@ -283,6 +283,19 @@ def test_files_of_a_run_that_was_killed_are_removed(start: Open, session: Sessio
     assert session.execute(stage) == []
 
 
+def test_lines_that_are_streamed_are_offered(
+    start: Open, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driven = start(streaming="rest")
+    offered: list[Any] = []
+    monkeypatch.setattr(driven._ctx, "payload", lambda *each: offered.append(each))
+    script.insert(_row(1)).commit()
+    driven.tell(script)
+    ((stream, form, schema, (line,)),) = offered
+    assert (stream, form, "NAME" in schema.names) == (script.stream, "ndjson", True)
+    assert b'"NAME":"new"' in bytes(line)
+
+
 def test_mirrors_may_be_shared(start: Open, script: Script, rows: Any) -> None:
     script.insert(_row(1)).commit()
     for pipeline in ("one", "other"):

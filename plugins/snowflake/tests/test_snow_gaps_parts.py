@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import httpx
 import pyarrow as pa
 import pytest
 
-from etl_core import Position, Rejected, RetryableError, Stream
-from etl_snowflake import refusing, rejected
+from etl_core import Position, Rejected, RetryableError, Secret, Stream
+from etl_snowflake import refusing, rejected, rest
+from etl_snowflake.breaker import breaker
+from etl_snowflake.config import SnowflakeConfig
 from etl_snowflake.durability import Durability
 from etl_snowflake.emulator.launch import wait_until
 from etl_snowflake.gathering import End, Job, Jobs, Mark
 from etl_snowflake.lengths import longest_line
 from etl_snowflake.marks import REJECTED, Outstanding
-from etl_snowflake.streaming import Channel, ChannelState
+from etl_snowflake.streaming import Channel, ChannelState, Place
 from etl_snowflake.worker import Worker
 
 ORDERS = Stream("s", "orders")
@@ -193,6 +196,58 @@ def test_refused_rows_are_kept_whole_in_pieces_that_fit(monkeypatch: pytest.Monk
     assert pa.concat_tables([each.rows for each in found if each.code == "one"]).equals(rows)
     (last,) = [each.rows for each in found if each.code == "two"]
     assert last.to_pylist()[0]["id"] == 50
+
+
+@pytest.fixture
+def resting() -> Iterator[Callable[..., Any]]:
+    """Send requests whose answers are told; give what was waited for."""
+    waits: list[float] = []
+    key: dict[str, Any] = {
+        "account": "a-b",
+        "user": "u",
+        "database": "d",
+        "warehouse": "w",
+        "host": "breaker.test",
+    }
+
+    def send(*answers: httpx.Response, give_up: bool = False) -> list[float]:
+        left = iter(answers)
+        waits.clear()
+
+        def wait(seconds: float) -> bool:
+            waits.append(seconds)
+            breaker("breaker.test:443")._until -= seconds
+            return give_up
+
+        config = SnowflakeConfig(private_key=Secret("x"), **key)
+        rest.RestWriter(config, Place("d", "s", "t"), "c", wait)._repeated(lambda: next(left))
+        return list(waits)
+
+    yield send
+    breaker("breaker.test:443").answered()
+
+
+def test_who_is_asked_to_wait_makes_all_wait(resting: Callable[..., Any]) -> None:
+    busy = httpx.Response(429, headers={"Retry-After": "30"})
+    with pytest.raises(RetryableError) as caught:
+        resting(busy, give_up=True)
+    assert caught.value.retry_after == 30
+    assert 0 < breaker("breaker.test:443").rest() <= 30
+    assert resting(httpx.Response(200)), "another channel asks, though the service wanted rest"
+    assert breaker("breaker.test:443").rest() == 0
+    assert resting(httpx.Response(200)) == []
+
+
+def test_a_service_that_only_fails_is_left_alone(resting: Callable[..., Any]) -> None:
+    once, fine = httpx.Response(503), httpx.Response(200)
+    assert len(resting(once, fine)) == 1
+    service = breaker("breaker.test:443")
+    service.failed(60, asked=False)
+    service.failed(60, asked=False)
+    assert service.rest() == 0
+    service.failed(60, asked=False)
+    with pytest.raises(RetryableError, match="left alone"):
+        resting(fine, give_up=True)
 
 
 class _Service:
