@@ -12,11 +12,14 @@ import pyarrow as pa
 import pytest
 
 from etl_core import Duration, RenameColumn, SchemaError, Stream
+from etl_core.config import LoadSettings, Resources
+from etl_core.engine.pipeline import Pipeline
 from etl_core.loaders.append import Append
+from etl_core.state.memory import MemoryStore
 from etl_core.testing.contexts import KitContext
 from etl_core.testing.destination.session import Session as Driven
 from etl_core.testing.destination.session import loader_named
-from etl_core.testing.script import Script
+from etl_core.testing.script import Script, ScriptedSource
 from etl_snowflake import tasks
 from etl_snowflake.client import Session
 from etl_snowflake.config import SnowflakeConfig
@@ -294,6 +297,77 @@ def test_lines_that_are_streamed_are_offered(
     ((stream, form, schema, (line,)),) = offered
     assert (stream, form, "NAME" in schema.names) == (script.stream, "ndjson", True)
     assert b'"NAME":"new"' in bytes(line)
+
+
+def test_commits_are_awaited_while_writing_goes_on(
+    start: Open, script: Script, emulator: Emulator, rows: Any
+) -> None:
+    emulator.switch(commits=False)
+    driven = start(streaming="rest")
+    for number in range(3):
+        script.insert(_row(number)).commit()
+        driven.tell(script, number)
+        position = driven.position()
+        driven.destination.mark(position)
+    assert driven.destination.durable() is None
+    emulator.switch(commits=True)
+    assert wait_until(lambda: (driven.destination.durable() or (None,))[0] == position)
+    assert [each[0] for each in rows("ID")] == [0, 1, 2]
+
+
+def test_small_writes_are_one_copy(start: Open, script: Script, emulator: Emulator) -> None:
+    driven = start()
+    for number in range(5):
+        script.insert(_row(number)).commit()
+    driven.tell(script, cut=1)
+    before = len(emulator.statements())
+    driven.flush()
+    said = [each["text"].split()[0] for each in emulator.statements()[before:]]
+    assert said.count("COPY") == 1
+    counted = _counted(driven)
+    assert counted["snowflake.copies"] == counted["snowflake.files"] == 1
+    assert counted["snowflake.rows_per_copy"] == counted["snowflake.copied_rows"] == 5
+
+
+def _counted(driven: Driven) -> dict[str, float]:
+    """Give what each metric adds up to, or says last."""
+    ctx: Any = driven._ctx
+    ctx._listening.close(5)
+    found: dict[str, float] = {}
+    for event in ctx.listener.events:
+        if event.name == "metric":
+            name, value = event.facts["metric"], event.facts["value"]
+            found[name] = value + (found.get(name, 0) if event.facts["kind"] == "count" else 0)
+    return found
+
+
+def test_rows_refused_late_become_dead_letters(
+    config: SnowflakeConfig, script: Script, schema: str, tmp_path: Path, emulator: Emulator, rows: Any
+) -> None:
+    """By a run as users start it, with the way in that they have by default."""
+    emulator.switch(reject=[{"table": "LANDING_ORDERS", "column": "NAME", "matching": "^bad"}])
+    script.insert(_row(1), _row(2, "bad")).commit()
+    items = Script(Stream(script.stream.namespace, "items"), COLUMNS)
+    items.update({"id": 3, "x": 1.0}, unchanged=["name"]).commit()
+    store = MemoryStore()
+    run = Pipeline(
+        schema,
+        ScriptedSource(script, items),
+        SnowflakeDestination(config),
+        loader=loader_named("upsert"),
+        state=store,
+        load=LoadSettings(on_error="dead-letter"),
+        resources=Resources(spill=tmp_path),
+    )
+    result = run.run()
+    assert (result.rejected, rows()) == (2, [(1, "new")])
+    letters = {each.code: each.seq for each in store.dead_letters(schema)}
+    epoch = (result.position or {})["epoch"]
+    last = {code: told.history(epoch)[-1] for code, told in zip(_LATE, (script, items), strict=True)}
+    assert letters == {code: row["_etl_seq"].hex() for code, row in last.items()}
+
+
+_LATE = ("snowflake_rejected", "no_base_row")
 
 
 def test_mirrors_may_be_shared(start: Open, script: Script, rows: Any) -> None:

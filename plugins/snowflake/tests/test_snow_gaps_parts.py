@@ -21,6 +21,7 @@ from etl_snowflake.gathering import End, Job, Jobs, Mark
 from etl_snowflake.lengths import longest_line
 from etl_snowflake.marks import REJECTED, Outstanding
 from etl_snowflake.streaming import Channel, ChannelState, Place
+from etl_snowflake.types import described
 from etl_snowflake.worker import Worker
 
 ORDERS = Stream("s", "orders")
@@ -248,6 +249,10 @@ def test_a_service_that_only_fails_is_left_alone(resting: Callable[..., Any]) ->
     service.failed(60, asked=False)
     with pytest.raises(RetryableError, match="left alone"):
         resting(fine, give_up=True)
+
+
+def test_types_that_we_do_not_know_are_texts() -> None:
+    assert described("GEOGRAPHY", None, None) == described("VECTOR", None, None) == pa.string()
 
 
 class _Service:
