@@ -14,10 +14,10 @@ from collections.abc import Callable, Collection, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from attrs import define, field, frozen
 
 from etl_core import EtlError, Position, Rejected, RetryableError, Stream
-from etl_snowflake.streaming import Channel, ChannelState, Wait
+from etl_snowflake.sending import Group, Sent, Waiting
+from etl_snowflake.streaming import Channel, Wait
 
 __all__ = ["REJECTED", "Find", "Outstanding"]
 
@@ -30,81 +30,6 @@ _PAUSE = 0.2
 Find = Callable[[Stream, str, str], Collection[str]]
 #: Say up to which seq rows of a stream are merged, and so no longer where they had landed.
 Merged = Callable[[Stream], str | None]
-
-
-@frozen(eq=False)
-class _Sent:
-    """Rows that wait for their commit, in the order of their seqs."""
-
-    stream: Stream
-    rows: pa.Table
-    seqs: pa.Array
-    doubtful: bool
-    """They are looked for in any case."""
-
-    @property
-    def last(self) -> str:
-        return str(self.seqs[-1])
-
-    def split(self, token: str) -> tuple[_Sent | None, _Sent | None]:
-        """Split into what lies at or below a token and what lies above it."""
-        count = int(pc.sum(pc.less_equal(self.seqs, token)).as_py())
-        return self._part(0, count), self._part(count, len(self.seqs) - count)
-
-    def _part(self, start: int, count: int) -> _Sent | None:
-        if not count:
-            return None
-        return _Sent(self.stream, self.rows.slice(start, count), self.seqs.slice(start, count), self.doubtful)
-
-
-@define(eq=False)
-class _Waiting:
-    """A stream's channel with what was sent through it, and what was last known of it."""
-
-    stream: Stream
-    channel: Channel
-    known: ChannelState
-    sent: deque[_Sent] = field(factory=deque)
-    #: So many of the rows that the channel refused are found; and so many of those were told.
-    found: int = field(init=False)
-    told: int = 0
-    #: Up to which token everything was looked for, where that was needed.
-    looked: str = ""
-
-    def __attrs_post_init__(self) -> None:
-        self.found = self.known.errors
-
-    @property
-    def complete(self) -> bool:
-        """Whether all that was sent before this life, and not saved, has come again and was looked for."""
-        return self.looked >= (self.channel.opened.committed or "")
-
-    def reached(self, token: str) -> bool:
-        """Whether all up to a token is committed, and was looked for where that was needed."""
-        committed = self.known.committed is not None and self.known.committed >= token
-        return committed and not (self.sent and str(self.sent[0].seqs[0]) <= token)
-
-    def covered(self, token: str) -> list[_Sent]:
-        """Return what lies at or below a token; it stays until it is taken out."""
-        parts = (part.split(token)[0] for part in self.sent if str(part.seqs[0]) <= token)
-        return [part for part in parts if part is not None]
-
-    def take_out(self, token: str) -> None:
-        """Forget what lies at or below a token."""
-        while self.sent and str(self.sent[0].seqs[0]) <= token:
-            _, above = self.sent.popleft().split(token)
-            if above is not None:
-                self.sent.appendleft(above)
-
-
-@frozen(eq=False)
-class _Group:
-    position: Position
-    needs: dict[_Waiting, str]
-
-    @property
-    def done(self) -> bool:
-        return all(waiting.reached(token) for waiting, token in self.needs.items())
 
 
 class Outstanding:
@@ -121,9 +46,9 @@ class Outstanding:
         self._forget()
 
     def _forget(self) -> None:
-        self._channels: dict[Channel, _Waiting] = {}
-        self._groups: deque[_Group] = deque()
-        self._needs: dict[_Waiting, str] = {}
+        self._channels: dict[Channel, Waiting] = {}
+        self._groups: deque[Group] = deque()
+        self._needs: dict[Waiting, str] = {}
         self._rejected: list[Rejected] = []
         self._failure: EtlError | None = None
         self._progress = time.monotonic()
@@ -154,11 +79,11 @@ class Outstanding:
         if not rows.num_rows:
             return
         whole = seqs.combine_chunks() if isinstance(seqs, pa.ChunkedArray) else seqs
-        kept = _Sent(stream, rows, whole, doubtful)
+        kept = Sent(stream, rows, whole, doubtful)
         with self._lock:
             if not self.waiting:
                 self._progress = time.monotonic()
-            waiting = self._channels.setdefault(channel, _Waiting(stream, channel, channel.opened))
+            waiting = self._channels.setdefault(channel, Waiting(stream, channel, channel.opened))
             waiting.sent.append(kept)
             self._needs[waiting] = kept.last
             self.bytes += rows.nbytes
@@ -183,7 +108,7 @@ class Outstanding:
     def mark(self, position: Position) -> None:
         """End a group; never blocks."""
         with self._lock:
-            self._groups.append(_Group(position, self._needs))
+            self._groups.append(Group(position, self._needs))
             self._needs = {}
 
     def poll(self) -> None:
@@ -199,13 +124,13 @@ class Outstanding:
             except EtlError as error:
                 self._failure = error
 
-    def _ask_all(self, busy: Sequence[_Waiting]) -> None:
+    def _ask_all(self, busy: Sequence[Waiting]) -> None:
         for waiting in busy:
             self._ask(waiting)
         if busy and time.monotonic() - self._progress > self._patience:
             raise RetryableError("streamed rows were not committed in time", seconds=self._patience)
 
-    def _ask(self, waiting: _Waiting) -> None:
+    def _ask(self, waiting: Waiting) -> None:
         state = waiting.channel.state()
         if state.committed is None:
             return
@@ -223,7 +148,7 @@ class Outstanding:
             if covered:
                 self._progress = time.monotonic()
 
-    def _look(self, waiting: _Waiting, covered: Sequence[_Sent], refused: int) -> list[Rejected]:
+    def _look(self, waiting: Waiting, covered: Sequence[Sent], refused: int) -> list[Rejected]:
         """Look for rows that are not there, where more were refused than are found.
 
         So the count may be ahead of the token.
@@ -238,7 +163,7 @@ class Outstanding:
                     waiting.found += sum(each.rows.num_rows for each in missing)
         return found
 
-    def _missing(self, part: _Sent) -> list[Rejected]:
+    def _missing(self, part: Sent) -> list[Rejected]:
         """Look for rows that were to be in the table."""
         there = pa.array(self._find(part.stream, str(part.seqs[0]), part.last), pa.string())
         absent = pc.invert(pc.is_in(part.seqs, value_set=there))
