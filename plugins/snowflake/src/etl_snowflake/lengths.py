@@ -8,7 +8,7 @@ import pyarrow.types as pt
 
 from etl_snowflake.jsontext import is_binary, is_text
 
-__all__ = ["longest_line"]
+__all__ = ["byte_length", "longest_line"]
 
 #: A byte of text is six characters at most, where it is escaped.
 _ESCAPED = 6
@@ -20,6 +20,13 @@ _AROUND = 4
 def longest_line(rows: pa.Table) -> int:
     """Return a number of bytes that no line is longer than."""
     return sum(_name(field.name) + _longest(rows.column(field.name)) for field in rows.schema)
+
+
+def byte_length(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Return how many bytes each text or binary value has."""
+    if column.type in {pa.binary_view(), pa.string_view()}:  # Arrow does not measure these
+        column = column.cast(pa.large_binary())
+    return pc.binary_length(column)
 
 
 def _name(name: str) -> int:
@@ -37,7 +44,7 @@ def _of(column: pa.Array) -> int:
     if pt.is_dictionary(kind):
         return _of(column.dictionary)
     if is_text(kind) or is_binary(kind):
-        return _ESCAPED * _most(pc.binary_length(column)) + _AROUND
+        return _ESCAPED * _most(byte_length(column)) + _AROUND
     if pt.is_struct(kind):
         return sum(_name(field.name) + _of(column.field(n)) for n, field in enumerate(kind)) + _AROUND
     if pt.is_map(kind):

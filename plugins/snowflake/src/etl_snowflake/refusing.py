@@ -11,6 +11,7 @@ import pyarrow.types as pt
 
 from etl_core import OLD_KEY, RESERVED, Rejected, Stream
 from etl_snowflake.jsontext import is_binary, is_text, json_text
+from etl_snowflake.lengths import byte_length
 
 __all__ = ["accept"]
 
@@ -101,7 +102,7 @@ def _too_long(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
 
 
 def _longer(column: pa.ChunkedArray, most: int) -> pa.ChunkedArray | None:
-    return pc.greater(pc.binary_length(column), most) if column.nbytes > most else None
+    return pc.greater(byte_length(column), most) if column.nbytes > most else None
 
 
 def _not_text(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
