@@ -54,7 +54,7 @@ def test_the_benchmark_of_snowflake_measures_cpu_and_writes_its_results(tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_the_benchmark_of_snowflake_compares_what_was_loaded(tmp_path: Path) -> None:
     names = [found["row"]["name"] for found in snowflake(tmp_path, "--rows", "load")]
     assert names == ["load-sdk", "load-rest", "load-rest-dicts", "load-bulk"]

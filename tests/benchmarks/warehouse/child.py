@@ -204,7 +204,7 @@ WAYS: dict[str, Any] = {
 def main() -> None:
     """Load all rows but the first few, which come before the clock starts; print one line of JSON."""
     told = json.loads(sys.stdin.readline())
-    rows, first = data.read(told["rows"]), told["first"]
+    rows, first = data.read(told["rows"]).slice(0, told["last"]), told["first"]
     with WAYS[told["way"]](told) as load:
         load(rows.slice(0, first))
         started = Moment.now()

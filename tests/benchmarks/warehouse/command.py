@@ -18,7 +18,7 @@ PACKAGES = (
     "snowflake-connector-python",
     "snowpipe-streaming",
 )
-_ROWS, _FEW = 100_000, 1_000
+_ROWS, _FEW = 300_000, 1_000
 
 
 def main(description: str | None, arguments: Sequence[str] | None = None) -> int:

@@ -21,13 +21,13 @@ _DICTS = "to_pylist, and the dicts to append_rows of the vendor's client"
 def _encoding(bench: Bench, rows: Sequence[Row]) -> Iterator[Result]:
     arms = {row.name: bench.encode(row.name) for row in rows}
     control = bench.encode("encode-dicts")
-    return alternated(rows, control, arms, bench.moved, bench.pairs, bench.note)
+    return alternated(rows, control, arms, bench.encoded, bench.pairs, bench.note)
 
 
 def _loads(bench: Bench, rows: Sequence[Row]) -> Iterator[Result]:
     arms = {row.name: bench.load(row.name.removeprefix("load-")) for row in rows}
     control = bench.load("sdk-dicts")
-    return alternated(rows, control, arms, bench.moved, bench.pairs, bench.note)
+    return alternated(rows, control, arms, bench.loaded, bench.pairs, bench.note)
 
 
 def _encode(name: str, work: str) -> Row:
