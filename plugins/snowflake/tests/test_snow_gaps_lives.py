@@ -11,7 +11,7 @@ import attrs
 import pyarrow as pa
 import pytest
 
-from etl_core import Duration, RenameColumn, SchemaError, Stream
+from etl_core import Duration, RenameColumn, SchemaError, StateError, Stream
 from etl_core.config import LoadSettings, Resources
 from etl_core.engine.pipeline import Pipeline
 from etl_core.loaders.append import Append
@@ -48,11 +48,11 @@ def start(config: SnowflakeConfig, schema: str, tmp_path: Path) -> Iterator[Open
     """Open destinations that are closed at the end of the test."""
     with ExitStack() as stack:
 
-        def start(load: str = "append", pipeline: str = "", **changed: Any) -> Driven:
+        def start(load: str = "append", pipeline: str = "", fence: str = "kit", **changed: Any) -> Driven:
             settings = attrs.evolve(config, **{"streaming": "off", **changed})
             ctx = KitContext(pipeline=pipeline or schema, connector="snowflake", spill=tmp_path / "spill")
             stack.callback(ctx.close, 10)
-            driven = Driven(SnowflakeDestination(settings), ctx, loader_named(load))
+            driven = Driven(SnowflakeDestination(settings), ctx, loader_named(load), fence=fence)
             return stack.enter_context(driven)
 
         yield start
@@ -368,6 +368,40 @@ def test_rows_refused_late_become_dead_letters(
 
 
 _LATE = ("snowflake_rejected", "no_base_row")
+
+
+def test_two_copies_that_open_before_there_is_a_table(start: Open, script: Script, rows: Any) -> None:
+    """Whoever opened last goes on, whoever made the table; the other says why it stops."""
+    script.insert(_row(1)).commit().insert(_row(2)).commit()
+    first, last = start(fence="first"), start(fence="last")
+    last.tell(script, 0, 1)
+    last.flush()
+    with pytest.raises(StateError, match="another copy"):
+        first.tell(script)
+    last.tell(script, 1)
+    last.flush()
+    assert [each[0] for each in rows("ID")] == [1, 2]
+
+
+def test_what_was_deleted_stays_deleted_when_a_part_comes_again(
+    start: Open, script: Script, rows: Any
+) -> None:
+    script.insert(_row(1), _row(2)).commit().delete({"id": 1}).commit()
+    for upto in (2, 1):
+        driven = start("upsert")
+        driven.tell(script, 0, upto)
+        driven.flush()
+        assert rows() == [(2, "new")]
+
+
+def test_a_part_of_a_transaction_is_not_merged(start: Open, script: Script, rows: Any) -> None:
+    script.insert(_row(1)).commit()
+    driven = start("upsert")
+    driven.tell(script)
+    part = attrs.evolve(driven.position(), complete=False)
+    assert (driven.destination.flush(part), rows()) == ([], [])
+    driven.flush()
+    assert rows() == [(1, "new")]
 
 
 def test_mirrors_may_be_shared(start: Open, script: Script, rows: Any) -> None:

@@ -91,7 +91,11 @@ class SnowflakeDestination(Destination):
         """Return the table in the account, also one that others made."""
         account, lane = self._opened(), self._lane(stream)
         with account.lock:
-            return account.tables.table(stream, lane.kept if lane else None)
+            found = account.tables.table(stream, lane.kept if lane else None)
+            if found is None or lane is not None:
+                return found
+            lane = self._lanes.look(stream)
+            return account.tables.table(stream, lane.kept) if lane else found
 
     def ensure(self, table: TableSchema, changes: Sequence[Change]) -> None:
         """Create the table or apply the changes, once all that came before has landed and is merged."""

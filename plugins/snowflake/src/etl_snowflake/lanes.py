@@ -223,6 +223,15 @@ class Lanes:
     def find(self, stream: Stream) -> Lane | None:
         return self._lanes.get(stream)
 
+    def look(self, stream: Stream) -> Lane | None:
+        """Look a stream up that another copy of the pipeline has made meanwhile. Needs the fence."""
+        account = self.account
+        kept = control.find(account.session, account.names, account.pipeline, stream)
+        if kept is None:
+            return None
+        account.require()
+        return self.keep(kept)
+
     def keep(self, kept: Kept) -> Lane:
         """Take over what is now kept with a stream's table."""
         lane = self._lanes.get(kept.stream)
