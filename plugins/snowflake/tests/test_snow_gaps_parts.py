@@ -156,6 +156,8 @@ def _refused(values: pa.Array, code: str, bad: list[int]) -> None:
     [
         pa.array(["", 'a"\x01', None]),
         pa.array([b"\x00\xff", b"", None]),
+        pa.array(["\x01\x02", None], pa.string_view()),
+        pa.array([b"\x00\xff", None], pa.binary_view()),
         pa.array(["a", "bcd", None]).dictionary_encode(),
         pa.array([["a", "b" * 50], [], None]),
         pa.array([{"x": 1, "y": "\x01\x02"}, None]),

@@ -66,6 +66,13 @@ def test_rows_that_build_on_others(columns: dict[str, Any], partial: bool) -> No
     assert shaping.is_partial(_rows(**columns)) is partial
 
 
+@pytest.mark.parametrize("kind", [pa.string_view(), pa.binary_view()])
+def test_rows_with_views_can_be_parted(kind: pa.DataType) -> None:
+    rows = shaping.decoded(_rows(views=pa.array(["a", None, "c"]).cast(pa.binary()).cast(kind)))
+    kept, _ = shaping.above(rows, pa.chunked_array([["1", "2", "3"]]), "2")
+    assert kept.column("views").cast(pa.string()).to_pylist() == ["c"]
+
+
 def test_run_end_encoded_columns_are_decoded() -> None:
     runs = pa.RunEndEncodedArray.from_arrays([2, 3], ["a", None])
     assert shaping.decoded(_rows(runs=runs)).column("runs").to_pylist() == ["a", "a", None]

@@ -13,13 +13,17 @@ from etl_snowflake.target import ORDER
 
 __all__ = ["above", "below", "decoded", "is_partial", "landed", "seqs_of", "staged", "whole"]
 
+_PLAIN = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+
 
 def decoded(rows: pa.Table) -> pa.Table:
-    """Return the rows without run-end encoded columns."""
+    """Return the rows without run-end encoded columns, and without views: Arrow cannot filter those."""
     for place, each in enumerate(rows.schema):
         if pa.types.is_run_end_encoded(each.type):
             chunks = [pc.run_end_decode(chunk) for chunk in rows.column(place).chunks]
             rows = rows.set_column(place, each.name, pa.chunked_array(chunks, each.type.value_type))
+        if (plain := _PLAIN.get(rows.schema.field(place).type)) is not None:
+            rows = rows.set_column(place, each.name, rows.column(place).cast(plain))
     return rows
 
 
