@@ -404,6 +404,19 @@ def test_a_part_of_a_transaction_is_not_merged(start: Open, script: Script, rows
     assert rows() == [(1, "new")]
 
 
+def test_a_history_whose_pipe_would_have_too_long_a_name_is_copied(
+    start: Open, stream: Stream, emulator: Emulator
+) -> None:
+    script = Script(Stream(stream.namespace, "n" * 250), COLUMNS)
+    script.insert(_row(1)).commit()
+    driven = start(streaming="rest")
+    driven.tell(script)
+    driven.flush()
+    assert emulator.counts().get("rows_streamed", 0) == 0
+    name = f'{emulator.database}."{stream.namespace}"."{"N" * 250}"'
+    assert emulator.rows(name).num_rows == 1
+
+
 def test_mirrors_may_be_shared(start: Open, script: Script, rows: Any) -> None:
     script.insert(_row(1)).commit()
     for pipeline in ("one", "other"):

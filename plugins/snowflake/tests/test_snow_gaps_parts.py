@@ -11,12 +11,13 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from etl_core import Position, Rejected, RetryableError, Secret, Stream
+from etl_core import AuthError, ConfigError, Position, Rejected, RetryableError, SchemaError, Secret, Stream
 from etl_snowflake import refusing, rejected, rest
 from etl_snowflake.breaker import breaker
 from etl_snowflake.config import SnowflakeConfig
 from etl_snowflake.durability import Durability
 from etl_snowflake.emulator.launch import wait_until
+from etl_snowflake.errors import translated
 from etl_snowflake.gathering import End, Job, Jobs, Mark
 from etl_snowflake.lengths import longest_line
 from etl_snowflake.marks import REJECTED, Outstanding
@@ -274,6 +275,36 @@ class _Service:
 
     def close(self) -> None:
         return
+
+
+class _Told(Exception):
+    errno, sqlstate = 904, "42000"
+
+    def __init__(self, text: str, sfqid: str | None) -> None:
+        super().__init__(text)
+        self.sfqid = sfqid
+
+
+def test_errors_are_not_told_by_words_of_a_statement() -> None:
+    assert isinstance(translated(_Told("invalid peer certificate", None)), ConfigError)
+    assert isinstance(translated(_Told("invalid identifier 'certificate'", "01")), SchemaError)
+    assert isinstance(translated(RuntimeError("of the streaming client")), RetryableError)
+
+
+def test_a_channel_that_cannot_be_opened_leaves_no_client() -> None:
+    class Refused(_Service):
+        closed = False
+
+        def open(self) -> ChannelState:
+            raise AuthError("no")
+
+        def close(self) -> None:
+            self.closed = True
+
+    service = Refused()
+    with pytest.raises(AuthError):
+        _channel(service)
+    assert service.closed
 
 
 def _seq(number: int) -> str:

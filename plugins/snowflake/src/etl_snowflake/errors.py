@@ -38,6 +38,8 @@ def translated(error: BaseException) -> EtlError:
         return _streaming(code, str(error))
     if isinstance(error, TimeoutError):
         return RetryableError("Snowflake did not answer in time")
+    if isinstance(error, RuntimeError):
+        return RetryableError("the streaming client failed", kind=type(error).__name__)
     return _driver(error)
 
 
@@ -48,7 +50,7 @@ def _driver(error: Any) -> EtlError:
         "sqlstate": state or None,
         "query": getattr(error, "sfqid", None),
     }
-    if "certificate" in str(error):
+    if facts["query"] is None and "certificate" in str(error):  # no statement's own word
         return ConfigError(
             "the host's certificate is not trusted", "name its authority under authorities", **facts
         )

@@ -26,7 +26,7 @@ from typing import Protocol
 import pyarrow as pa
 from attrs import frozen
 
-from etl_core import SEQ, ConfigError, EtlError, RetryableError
+from etl_core import SEQ, ConfigError, EtlError
 from etl_snowflake.config import SnowflakeConfig
 from etl_snowflake.encoding import Binary, Lines, is_speakable, lines
 from etl_snowflake.jsontext import is_binary
@@ -130,7 +130,7 @@ class Channel:
         while True:
             try:
                 return self._writer.open()
-            except RetryableError as error:
+            except EtlError as error:
                 if error.facts.get("code") != _UNCOMMITTED or patience <= 0 or self._wait(_PAUSE):
                     self._writer.close()
                     raise
