@@ -42,14 +42,15 @@ class Worker:
         self._thread: _Thread | None = None
 
     def add(self, *jobs: Job) -> None:
-        """Have jobs done; none: look at once what there is to do."""
+        """Have jobs done; none: see that the thread is there, which looks now and then by itself."""
         if self._thread is None:
             self._thread = self._spawn(self._work, name="snowflake")
         self._require_thread()
         with self._changed:
             for job in jobs:
                 self._jobs.add(job)
-            self._changed.notify_all()
+            if jobs:
+                self._changed.notify_all()
 
     def _require_thread(self) -> None:
         """Another one would not know what this one had taken."""
