@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -97,17 +98,27 @@ def test_marks_and_rows_come_together(session: Session, bulk: Bulk, table: str, 
         happened.append("after")
         session.execute(f"INSERT INTO {marks} VALUES ('x')")
 
-    bulk.load(table, ROWS, directory="d", name="n", before=lambda: happened.append("before"), after=after)
-    assert happened == ["before", "after"]
+    @contextmanager
+    def transaction() -> Iterator[None]:
+        with session.transaction():
+            happened.append("begun")
+            yield
+            happened.append("ends")
+
+    bulk.load(table, ROWS, directory="d", name="n", transaction=transaction, after=after)
+    assert happened == ["begun", "after", "ends"]
     assert session.execute(f"SELECT COUNT(*) FROM {marks}") == [(1,)]
 
 
 def test_a_fence_that_is_lost_loads_nothing(session: Session, bulk: Bulk, table: str) -> None:
-    def fence() -> None:
-        raise StateError("another copy")
+    @contextmanager
+    def transaction() -> Iterator[None]:
+        with session.transaction():
+            yield
+            raise StateError("another copy")
 
     with pytest.raises(StateError, match="another copy"):
-        bulk.load(table, ROWS, directory="d", name="n", before=fence)
+        bulk.load(table, ROWS, directory="d", name="n", transaction=transaction)
     assert session.execute(f"SELECT COUNT(*) FROM {table}") == [(0,)]
 
 

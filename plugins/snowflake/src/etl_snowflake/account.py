@@ -46,6 +46,11 @@ class Account:
         return self.ctx.pipeline
 
     @property
+    def by_task(self) -> bool:
+        """Whether tasks merge."""
+        return self.config.task_schedule_minutes is not None
+
+    @property
     def bulk(self) -> Bulk:
         return Bulk(self.session, self.names.ours(STAGE), self.ctx.spill)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,18 +102,19 @@ class Bulk:
         *,
         directory: str,
         name: str,
-        before: Callable[[], None] = lambda: None,
+        transaction: Callable[[], AbstractContextManager[None]] | None = None,
         after: Callable[[], None] = lambda: None,
         landed: Callable[[], bool] = lambda: False,
     ) -> Sequence[Staged]:
-        """Upload, and in one transaction: `before` (the fence), COPY, `after` (the mark). Return the files.
+        """Upload, and in one transaction: COPY, then `after` (the mark). Return the files.
+
+        `transaction` begins it, and ends it as it sees fit.
 
         When the answer to COMMIT is lost, `landed` says whether it was done; RetryableError if it was not.
         """
         staged = [self.upload(part, directory, name) for part in _parts(rows)]
         try:
-            with self._session.transaction():
-                before()
+            with (transaction or self._session.transaction)():
                 self.copy(table, staged)
                 after()
         except RetryableError as error:

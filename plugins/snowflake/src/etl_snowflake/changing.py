@@ -95,8 +95,7 @@ class Changing:
             adding=[each for each in known.adding if each != change.name],
         )
         session, names = self.tables.session, self.tables.names
-        with session.transaction():
-            control.require(session, names, self.tables.pipeline, self.tables.fence)
+        with control.transaction(session, names, self.tables.pipeline, self.tables.fence):
             for place in self._there if change.default is not None else ():
                 self._fill(place, name, change)
             control.reshape(session, names, self.tables.pipeline, done)
@@ -110,8 +109,7 @@ class Changing:
 
     def _saved(self, known: Kept) -> Kept:
         session, names = self.tables.session, self.tables.names
-        with session.transaction():
-            control.require(session, names, self.tables.pipeline, self.tables.fence)
+        with control.transaction(session, names, self.tables.pipeline, self.tables.fence):
             control.reshape(session, names, self.tables.pipeline, known)
         return known
 

@@ -1,14 +1,18 @@
 """What this connector keeps for itself: pipelines with their fences, streams with their marks.
 
-Every transaction that commits rows begins with `require`: whoever opened last wins, and the rows that this
-changes are locked until the end, so that commits of one pipeline wait for each other.
+Every transaction that commits rows ends with `require`: whoever opened last wins. An opener either comes
+before it, and nothing is committed, or waits for the COMMIT and then reads the marks. It comes last because
+Snowflake locks the table, not the row: pipelines of a landing schema would wait for each other's COPYs. For
+the same reason a transaction changes ETL_STREAMS late, but where a task merges: that changes it first, and
+so does whoever must not come between a task's statements.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from etl_core import SchemaError, StateError, Stream, unpack_seq
+from etl_core import AuthError, SchemaError, StateError, Stream, unpack_seq
 from etl_snowflake import control_sql
 from etl_snowflake.client import Session
 from etl_snowflake.control_sql import (
@@ -39,6 +43,7 @@ __all__ = [
     "columns",
     "create_schema",
     "find",
+    "hold",
     "install",
     "load",
     "merged",
@@ -51,6 +56,7 @@ __all__ = [
     "streamed",
     "table_there",
     "tables_there",
+    "transaction",
 ]
 
 
@@ -69,13 +75,25 @@ def claim(session: Session, names: Names, pipeline: str, fence: str) -> None:
 
 
 def require(session: Session, names: Names, pipeline: str, fence: str) -> None:
-    """Begin a transaction that commits rows. Raises StateError when the fence is another's."""
+    """Raise StateError when the fence is another's; in a transaction nobody else takes it until its end."""
     if session.changed(*control_sql.requiring(names, pipeline, fence)) != 1:
         raise StateError(
             "another copy of the pipeline has opened the destination",
             "let one copy run; give pipelines that share a landing schema different names",
             pipeline=pipeline,
         )
+
+
+@contextmanager
+def transaction(session: Session, names: Names, pipeline: str, fence: str) -> Iterator[None]:
+    """Run a block in one transaction, which commits if the fence is ours then. StateError, if it is not."""
+    try:
+        with session.transaction():
+            yield
+            require(session, names, pipeline, fence)
+    except (AuthError, SchemaError):  # another copy may have changed the tables under this one
+        require(session, names, pipeline, fence)
+        raise
 
 
 def load(session: Session, names: Names, pipeline: str) -> dict[Stream, Kept]:
@@ -100,8 +118,7 @@ def add(
     `alone` in its table, and another pipeline is there.
     """
     schema, table = names.place(stream)
-    with session.transaction():
-        require(session, names, pipeline, fence)
+    with transaction(session, names, pipeline, fence):
         session.execute(f"UPDATE {names.ours(PIPELINES)} SET OPENED_AT = OPENED_AT")
         if alone:
             require_alone(session, names, pipeline, stream)
@@ -151,6 +168,11 @@ def merged(
 def ready(session: Session, names: Names, pipeline: str, stream: Stream, upto: str) -> None:
     """Let a stream's task merge up to a seq."""
     session.execute(*control_sql.readying(names, pipeline, stream, upto))
+
+
+def hold(session: Session, names: Names, pipeline: str, stream: Stream) -> None:
+    """Let a stream's task merge no further; waits for one that runs."""
+    session.execute(*control_sql.holding(names, pipeline, stream))
 
 
 def answered(session: Session, names: Names, pipeline: str, stream: Stream, errors: int) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "create_control",
     "create_schema",
     "forgetting",
+    "holding",
     "loading",
     "merging",
     "progressing",
@@ -163,6 +164,11 @@ def readying(names: Names, pipeline: str, stream: Stream, upto: str) -> Statemen
     """Raise READY."""
     sql = f"UPDATE {names.ours(STREAMS)} SET READY = GREATEST(COALESCE(READY, ''), ?){_OF_STREAM}"
     return sql, (upto, pipeline, str(stream))
+
+
+def holding(names: Names, pipeline: str, stream: Stream) -> Statement:
+    """Lower READY to what is merged."""
+    return f"UPDATE {names.ours(STREAMS)} SET READY = MERGED{_OF_STREAM}", (pipeline, str(stream))
 
 
 def answering(names: Names, pipeline: str, stream: Stream, errors: int) -> Statement:

@@ -46,7 +46,7 @@ class Copies:
             rows,
             directory=account.directory(lane.stream),
             name=mark or "rows",
-            before=lambda: control.require(*account.identity),
+            transaction=lambda: control.transaction(*account.identity),
             after=lambda: self._keep_mark(lane, mark),
             landed=lambda: self._has_mark(lane, mark),
         )
@@ -55,8 +55,7 @@ class Copies:
         """Keep how far streams were streamed: so that it is known also without their channels."""
         account = self.account
         behind = [lane for lane in lanes if lane.mark and lane.mark > (lane.kept.mark or "")]
-        with account.session.transaction():
-            control.require(*account.identity)
+        with control.transaction(*account.identity):
             for lane in behind:
                 self._keep_mark(lane, lane.mark)
         for lane in behind:

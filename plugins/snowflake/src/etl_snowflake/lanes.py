@@ -13,7 +13,7 @@ from etl_core import RESERVED, Mode, Stream, TableSchema, unpack_seq
 from etl_snowflake import control, merging, snapshots
 from etl_snowflake.account import Account
 from etl_snowflake.control import Kept, Window
-from etl_snowflake.names import Names
+from etl_snowflake.names import LONGEST, Names
 from etl_snowflake.streaming import Channel, Place, Wait, channel_name, writer
 from etl_snowflake.target import is_history
 
@@ -101,7 +101,7 @@ class Lane:
 
         Raises StateError without the fence: neither is the channel taken from the copy that has it, nor kept.
         """
-        off = self.account.config.streaming == "off"
+        off = self.off
         if self.caught_up and (off or self.has_streamed()):
             return
         if off and not self.has_streamed():
@@ -113,6 +113,11 @@ class Lane:
                 self._open(wait, patience)
         self.account.require()
 
+    @property
+    def off(self) -> bool:
+        """Whether nothing is streamed: by the settings, or since the pipe's name would be too long."""
+        return self.account.config.streaming == "off" or len(self.place.pipe) > LONGEST
+
     def has_streamed(self) -> bool:
         """Whether rows may have gone through the generation's channel, in this life or before."""
         return self.kept.streamed == self.kept.generation
@@ -120,15 +125,15 @@ class Lane:
     def _announce(self) -> None:
         """Keep that the generation is streamed into, before anything is."""
         account = self.account
-        with account.lock, account.session.transaction():
-            control.require(*account.identity)
+        with account.lock:
             generation = self.kept.generation
-            control.streamed(account.session, account.names, account.pipeline, self.stream, generation)
-        self.kept = attrs.evolve(self.kept, streamed=generation)
+            with control.transaction(*account.identity):
+                control.streamed(account.session, account.names, account.pipeline, self.stream, generation)
+            self.kept = attrs.evolve(self.kept, streamed=generation)
 
     def _open(self, wait: Wait, patience: float) -> None:
         config = self.account.config
-        off = config.streaming == "off"
+        off = self.off
         asking = attrs.evolve(config, streaming="rest") if off else config
         name = channel_name(self.account.pipeline, str(self.stream), self.kept.generation)
         channel = Channel(writer(asking, self.place, name, wait), name, wait=wait, patience=patience)
@@ -160,13 +165,14 @@ class Lane:
 
     def begin(self, seq: bytes | None) -> None:
         """Begin a snapshot."""
-        self.restart(snapshots.begin(*self.account.identity, self.kept, seq))
+        self.restart(snapshots.begin(*self.account.identity, self.kept, seq, task=self.account.by_task))
         self.begun, self.staged = self.mark, 0
 
     def end(self, mode: Mode, seq: bytes | None) -> None:
         """Let the snapshot appear. Another one that ended in this life stays: this one is a later one."""
         above = self.begun if self.ended else self.kept.merged
-        self.restart(snapshots.end(*self.account.identity, self.kept, mode, seq, above))
+        who = self.account.identity
+        self.restart(snapshots.end(*who, self.kept, mode, seq, above, task=self.account.by_task))
         if self.history:
             self.unsaved, self.ended = True, self.kept.generation
 
@@ -186,7 +192,7 @@ class Lane:
     def truncate(self, seq: bytes | None) -> None:
         """Empty the table."""
         kept = attrs.evolve(self.kept, mark=self.mark)
-        self.restart(snapshots.truncate(*self.account.identity, kept, seq))
+        self.restart(snapshots.truncate(*self.account.identity, kept, seq, task=self.account.by_task))
 
     def release(self, *, drop: bool = False) -> None:
         """Close the channel; the next use opens it again, unless it is to be dropped."""

@@ -24,22 +24,24 @@ _MANY = 1000
 
 
 def merge(
-    session: Session, names: Names, pipeline: str, fence: str, kept: Kept, upto: str
+    session: Session, names: Names, pipeline: str, fence: str, kept: Kept, upto: str, *, task: bool = False
 ) -> tuple[Kept, list[Rejected]]:
     """Merge what is landed up to a seq at which all is complete; return what is now kept, and rows refused.
 
     Each window is a transaction of its own, in which the refused rows are kept, too. One that was committed,
-    though nobody heard of it, is not merged again.
+    though nobody heard of it, is not merged again. `task`: one merges the stream, too.
     """
     rejected: list[Rejected] = []
     for window in due(kept, upto):
         rest = [each for each in kept.windows if each.upto > window.upto]
-        with session.transaction():
-            control.require(session, names, pipeline, fence)
-            if control.merged(session, names, pipeline, kept.stream, window.upto, rest):
+        mark = session, names, pipeline, kept.stream, window.upto, rest
+        with control.transaction(session, names, pipeline, fence):
+            if not task or control.merged(*mark):  # a task changes that first, too
                 refused = _window(session, Merge(names, kept), window)
                 keep(session, names, pipeline, refused)
                 rejected += refused
+            if not task:
+                control.merged(*mark)
         kept = attrs.evolve(kept, merged=window.upto, windows=rest)
     return kept, rejected
 

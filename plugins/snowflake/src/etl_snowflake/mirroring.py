@@ -57,8 +57,10 @@ class Mirrors:
             windows = merging.due(kept, upto)
             if not windows:
                 return
-            merge = tasks.hand_over if by_task and account.config.task_schedule_minutes else merging.merge
-            kept, rejected = merge(*account.identity, kept, upto)
+            if by_task and account.by_task:
+                kept, rejected = tasks.hand_over(*account.identity, kept, upto)
+            else:
+                kept, rejected = merging.merge(*account.identity, kept, upto, task=account.by_task)
             lane.kept = attrs.evolve(lane.kept, merged=kept.merged)
             lane.merged(kept.merged)
         account.ctx.metrics.count("snowflake.merges", len(windows))

@@ -50,8 +50,7 @@ class Reports:
         if not rows and not errors:
             return
         with account.lock:
-            with account.session.transaction():
-                control.require(*account.identity)
+            with control.transaction(*account.identity):
                 rejected.keep(*who, rows)
                 for stream, count in errors.items():
                     control.answered(*who, stream, count)

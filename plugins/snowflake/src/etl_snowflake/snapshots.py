@@ -3,13 +3,15 @@
 BEGIN makes a new table, whose name nobody else uses, and only then lets the stream point at it: so a copy of
 the pipeline that lost its fence can neither empty nor drop the table of the one that has it.
 
-Each transaction first changes the stream's row in ETL_STREAMS, as a task does: one waits for the other, and
-neither for what the other has.
+Where a task merges, each transaction first changes the stream's row in ETL_STREAMS, as the task does: one
+waits for the other, and neither for what the other has. Else it does so late, so that nobody waits for long.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import attrs
 
@@ -31,7 +33,29 @@ def below(seq: bytes) -> str:
     return (int.from_bytes(seq, "big") - 1).to_bytes(len(seq), "big").hex() if any(seq) else seq.hex()
 
 
-def begin(session: Session, names: Names, pipeline: str, fence: str, kept: Kept, seq: bytes | None) -> Kept:
+@contextmanager
+def _moving(
+    session: Session, names: Names, pipeline: str, fence: str, kept: Kept, *, task: bool
+) -> Iterator[None]:
+    """Run a block in a transaction with what is kept after it; `task`: one merges the stream."""
+    with control.transaction(session, names, pipeline, fence):
+        if task:
+            control.progress(session, names, pipeline, kept)
+        yield
+        if not task:
+            control.progress(session, names, pipeline, kept)
+
+
+def begin(
+    session: Session,
+    names: Names,
+    pipeline: str,
+    fence: str,
+    kept: Kept,
+    seq: bytes | None,
+    *,
+    task: bool = False,
+) -> Kept:
     """Start a run; an unfinished one, and what is landed, is discarded. Return what is now kept.
 
     Nothing may be on its way into the landing table. The stream's mark is set to just below `seq`.
@@ -50,9 +74,7 @@ def begin(session: Session, names: Names, pipeline: str, fence: str, kept: Kept,
         windows=(),
         errors=0,
     )
-    with session.transaction():
-        control.require(session, names, pipeline, fence)
-        control.progress(session, names, pipeline, begun)
+    with _moving(session, names, pipeline, fence, begun, task=task):
         _clear_landing(session, names, kept)
         _supersede(session, names, pipeline, kept)
     for name in left_over:
@@ -116,6 +138,8 @@ def end(
     mode: Mode,
     seq: bytes | None,
     above: str | None = None,
+    *,
+    task: bool = False,
 ) -> Kept:
     """Let the rows of the run appear: added under APPEND, else as the whole table. Return what is kept.
 
@@ -124,9 +148,7 @@ def end(
     staged, mark = staging(names, kept), seq.hex() if seq else kept.mark
     merged = kept.merged if OP in kept.control else mark
     ended = attrs.evolve(kept, staging=None, mark=mark, merged=merged, ready=mark, windows=())
-    with session.transaction():
-        control.require(session, names, pipeline, fence)
-        control.progress(session, names, pipeline, ended)
+    with _moving(session, names, pipeline, fence, ended, task=task):
         again = above or kept.merged
         if mode is Mode.APPEND and OP in kept.control and again and mark:
             session.execute(*come_again(names, kept, again, mark))
@@ -161,22 +183,26 @@ def confirm(
     `merged` is just below the beginning of one that began since.
     """
     saved = attrs.evolve(kept, merged=merged)
-    with session.transaction():
-        control.require(session, names, pipeline, fence)
+    with control.transaction(session, names, pipeline, fence):
         control.progress(session, names, pipeline, saved)
     return saved
 
 
 def truncate(
-    session: Session, names: Names, pipeline: str, fence: str, kept: Kept, seq: bytes | None
+    session: Session,
+    names: Names,
+    pipeline: str,
+    fence: str,
+    kept: Kept,
+    seq: bytes | None,
+    *,
+    task: bool = False,
 ) -> Kept:
     """Empty the table, and what is landed: all of it comes before, merged or not. Return what is now kept."""
     mark = seq.hex() if seq else kept.mark
     emptied = attrs.evolve(kept, mark=mark, merged=mark, ready=mark, windows=())
-    with session.transaction():
-        control.require(session, names, pipeline, fence)
-        control.progress(session, names, pipeline, emptied)
+    with _moving(session, names, pipeline, fence, emptied, task=task):
+        session.execute(sql.empty(kept.target(names)))  # target before landing, as a merge does
         _clear_landing(session, names, kept)
         _supersede(session, names, pipeline, kept)
-        session.execute(sql.empty(kept.target(names)))
     return emptied

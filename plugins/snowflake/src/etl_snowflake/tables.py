@@ -73,8 +73,7 @@ class Tables(Identity):
         seq = table.seq.hex() if table.seq else None
         if changes and seq and known and known.seq and seq <= known.seq:
             return known
-        with self.session.transaction():
-            control.require(self.session, self.names, self.pipeline, self.fence)
+        control.require(self.session, self.names, self.pipeline, self.fence)
         known = known or self._add(table)
         if not find(self.session, self.names, known.schema, known.table):
             self._create(table, known)
@@ -122,8 +121,7 @@ class Tables(Identity):
             adding=(),
         )
         self._land(table, known)
-        with self.session.transaction():
-            control.require(self.session, self.names, self.pipeline, self.fence)
+        with control.transaction(self.session, self.names, self.pipeline, self.fence):
             control.reshape(self.session, self.names, self.pipeline, known)
         return known
 

@@ -55,8 +55,7 @@ class Taking:
             lane.is_new(write.seq)
             if write.seq and lane.kept.seq and lane.kept.seq > write.seq.hex():
                 lane.kept = attrs.evolve(lane.kept, seq=write.seq.hex())
-                with account.session.transaction():
-                    control.require(*account.identity)
+                with control.transaction(*account.identity):
                     control.reshape(account.session, account.names, account.pipeline, lane.kept)
             lane.begin(write.seq)
         self.landing.supersede(lane)

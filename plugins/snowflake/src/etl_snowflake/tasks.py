@@ -78,17 +78,17 @@ def install(
     session: Session, names: Names, pipeline: str, fence: str, kept: Kept, *, warehouse: str, minutes: int
 ) -> None:
     """Make the task of a stream as its columns are now, and let it run. After every `ensure`."""
-    with session.transaction():
-        control.require(session, names, pipeline, fence)
+    control.require(session, names, pipeline, fence)
     session.execute(create(names, pipeline, kept, warehouse, minutes))
     session.execute(resume(names, kept))
 
 
 def remove(session: Session, names: Names, pipeline: str, fence: str, kept: Kept) -> None:
-    """Drop the task of a stream, before its tables change or when none is wanted."""
-    with session.transaction():
-        control.require(session, names, pipeline, fence)
+    """Drop the task of a stream, before its tables change or when none is wanted. Waits while it runs."""
+    control.require(session, names, pipeline, fence)
     session.execute(drop(names, kept))
+    with control.transaction(session, names, pipeline, fence):
+        control.hold(session, names, pipeline, kept.stream)
 
 
 def there(session: Session, names: Names) -> set[str]:
@@ -106,10 +106,9 @@ def hand_over(
     mine = [window.upto for window in due(kept, upto) if window.partial]
     rejected: list[Rejected] = []
     if mine:
-        kept, rejected = merge(session, names, pipeline, fence, kept, mine[-1])
+        kept, rejected = merge(session, names, pipeline, fence, kept, mine[-1], task=True)
     if due(kept, upto):
-        with session.transaction():
-            control.require(session, names, pipeline, fence)
+        with control.transaction(session, names, pipeline, fence):
             control.ready(session, names, pipeline, kept.stream, upto)
         kept = attrs.evolve(kept, ready=upto)
     return kept, rejected

@@ -162,8 +162,7 @@ class Transactions:
         if not session.autocommit:
             self.begin(session)
         if session.transaction:
-            if alone:
-                self._store.lock(session)
+            self._store.lock(session)  # also who appends: what it changes later must not be stale by then
             self.board(session)
             return work()
         if not alone:
