@@ -200,6 +200,20 @@ def test_a_later_snapshot_after_a_run_that_ended(
     assert [each[0] for each in rows("ID")] == ([1, 2, 3] if saved else [3])
 
 
+def test_a_source_that_goes_on_behind_an_end_has_saved_it(start: Open, script: Script, rows: Any) -> None:
+    script.snapshot([_row(1)])
+    ended = len(script.transactions)
+    script.insert(_row(2)).commit().snapshot([_row(3)])
+    first = start()
+    first.tell(script, 0, ended)
+    first.flush()
+    _die(first)
+    second = start()
+    second.tell(script, ended)
+    second.flush()
+    assert [each[0] for each in rows("ID")] == [1, 2, 3]
+
+
 def test_two_snapshots_of_one_life(start: Open, script: Script, rows: Any) -> None:
     """The second adds to the first; when both come again, both are there once."""
     script.snapshot([_row(1)])
