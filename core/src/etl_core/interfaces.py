@@ -235,6 +235,12 @@ class Destination(ABC):
         Called again after `close` on the same object when a run is retried.
         """
 
+    def saved(self, position: Position | None) -> None:
+        """Learn after `open` which position is saved (None: none): a run goes on from there.
+
+        Of what was made durable with a later one before, it is not known that it came.
+        """
+
     def fold(self, identifier: str) -> str:
         """Return the form in which two identifiers of this system are the same."""
         return identifier

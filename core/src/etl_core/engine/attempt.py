@@ -81,6 +81,7 @@ class Attempt:
             destination.open(run.context("destination", self._sink), run.fence)
             run.result.destination.connect += time.perf_counter() - started
             durable = durable_position(self._pipeline.name, run.fence, destination, self._pipeline.state)
+            destination.saved(durable)
             resume = run.resume_from(durable)
             if resume != durable and de_duplicates(self._pipeline.loader, destination):
                 # What a crash leaves there before the first save is known again by its epoch alone.
