@@ -221,3 +221,23 @@ def test_who_meets_the_tables_of_a_later_opener_has_lost_the_fence(
         with pytest.raises(error), control.transaction(session, names, "p", fence):
             raise SchemaError("a statement does not fit the tables that are there")
     assert not session.in_transaction
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_snapshot_is_added_to_one_that_was_saved_and_replaces_one_that_was_not(
+    start: Open, script: Script, ids: Ids, *, saved: bool
+) -> None:
+    """Also where the run was killed right after, and told its destination nothing any more."""
+    script.snapshot([_row(1)]).insert(_row(2)).commit()
+    first = len(script.transactions)
+    script.snapshot([_row(1), _row(2)])
+    killed = start(streaming="off")
+    killed.tell(script, 0, first)
+    before, after = killed.position(), killed.flush()
+    killed.destination.abort()
+    killed.destination.close()
+    later = start("later", streaming="off")
+    later.destination.saved(after if saved else before)
+    later.tell(script, first)
+    later.flush()
+    assert ids() == ([1, 1, 2, 2] if saved else [1, 2])

@@ -81,6 +81,13 @@ class SnowflakeDestination(Destination):
         self._lanes.load()
         self._drop_tasks(account)
 
+    def saved(self, position: Position | None) -> None:
+        """Tell ends of histories' snapshots that are saved from those that come again."""
+        account = self._opened()
+        with account.lock:
+            for lane in self._lanes:
+                lane.saved(position)
+
     def fold(self, identifier: str) -> str:
         return self._names.fold(identifier)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 from attrs import field, frozen
 
-from etl_core import Stream
+from etl_core import Position, Stream
 from etl_snowflake.names import Names
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Kept",
     "Window",
     "columns",
+    "order",
     "progress",
     "read",
     "shape",
@@ -29,7 +30,7 @@ __all__ = [
 #: The columns of a row: what never changes, what schema changes change, what rows change.
 IDENTITY = ("TARGET_SCHEMA", "TARGET_TABLE", "LANDING")
 SHAPE = ("KEY", "SCHEMA_SEQ", "COLUMNS")
-PROGRESS = ("MARK", "MERGED", "READY", "GENERATION", "STAGING", "WINDOWS", "ERRORS", "STREAMED")
+PROGRESS = ("MARK", "MERGED", "READY", "GENERATION", "STAGING", "WINDOWS", "ERRORS", "STREAMED", "ENDED")
 
 
 @frozen
@@ -41,6 +42,11 @@ class Window:
 
     upto: str
     partial: bool
+
+
+def order(position: Position) -> str:
+    """Return a position as text that compares as positions do."""
+    return f"{position.epoch:010d}-{position.n:020d}"
 
 
 def _texts(names: Iterable[str]) -> tuple[str, ...]:
@@ -58,7 +64,7 @@ class Kept:
     Seqs are 40 hex digits, which compare as text; None: nothing yet. `columns` are the target's, those of
     `control` (names as in the source) included. `adding` are columns whose default is not in stored rows yet.
     `errors`: so many rows that the generation's channel refused were found. `streamed`: the last generation
-    whose channel was opened.
+    whose channel was opened. `ended`: the first position after the end of a history's snapshot, see `order`.
     """
 
     stream: Stream
@@ -78,6 +84,7 @@ class Kept:
     windows: tuple[Window, ...] = field(default=(), converter=_in_order)
     errors: int = 0
     streamed: int | None = None
+    ended: str | None = None
 
     def target(self, names: Names) -> str:
         """Return the full quoted name of the target."""
@@ -93,7 +100,7 @@ def progress(kept: Kept) -> tuple[Any, ...]:
     """Return the values of PROGRESS."""
     windows = windows_text(kept.windows)
     seqs = kept.mark, kept.merged, kept.ready
-    return *seqs, kept.generation, kept.staging, windows, kept.errors, kept.streamed
+    return *seqs, kept.generation, kept.staging, windows, kept.errors, kept.streamed, kept.ended
 
 
 def windows_text(windows: Iterable[Window]) -> str:
@@ -114,7 +121,7 @@ def columns(told: str) -> pa.Schema:
 def read(row: tuple[Any, ...]) -> Kept:
     """Read a row: STREAM, then the columns in the order above."""
     stream, schema, table, landing, key, seq, shape = row[:7]
-    mark, merged, ready, generation, staging, windows, errors, streamed = row[7:]
+    mark, merged, ready, generation, staging, windows, errors, streamed, ended = row[7:]
     told = json.loads(shape)
     return Kept(
         Stream.parse(stream),
@@ -134,4 +141,5 @@ def read(row: tuple[Any, ...]) -> Kept:
         tuple(Window(upto, partial) for upto, partial in json.loads(windows)),
         int(errors or 0),
         None if streamed is None else int(streamed),
+        ended,
     )

@@ -176,12 +176,21 @@ class Landing:
         self._look()
         self._reports.load()
         marks = [job for job in jobs if isinstance(job, Mark)]
+        self._note_ends(marks)
         done = self.outstanding.durable()
         self._durability.reach(
             landed=marks[-1].position if marks else None, streamed=done[0] if done else None
         )
         if self._mirrors.due and self._durability.complete:
             self._mirrors.merge_all(self._durability.ready())
+
+    def _note_ends(self, marks: Sequence[Mark]) -> None:
+        """Keep with ends of snapshots the position that says that they are saved, before anybody has it."""
+        for mark in marks:
+            for end in mark.ends:
+                if (lane := self._lanes.find(end.stream)) is not None:
+                    with self._account.lock:
+                        lane.note_end(end.generation, mark.position)
 
     def _look(self) -> None:
         """Ask what is committed, and keep what was found to be refused, before it counts as durable."""

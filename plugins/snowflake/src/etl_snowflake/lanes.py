@@ -9,10 +9,11 @@ import attrs
 import pyarrow as pa
 from attrs import define, field
 
-from etl_core import RESERVED, Mode, Stream, TableSchema, unpack_seq
+from etl_core import RESERVED, Mode, Position, Stream, TableSchema, unpack_seq
 from etl_snowflake import control, merging, snapshots
 from etl_snowflake.account import Account
 from etl_snowflake.control import Kept, Window
+from etl_snowflake.kept import order
 from etl_snowflake.names import LONGEST, Names
 from etl_snowflake.streaming import Channel, Place, Wait, channel_name, writer
 from etl_snowflake.target import is_history
@@ -188,6 +189,20 @@ class Lane:
         last = generation == self.kept.generation
         self.kept = snapshots.confirm(*self.account.identity, self.kept, None if last else self.begun)
         self.unsaved = not last
+
+    def note_end(self, generation: int, position: Position) -> None:
+        """Keep with the end of a history's snapshot the position with which it is saved."""
+        if self.unsaved and generation == self.kept.generation and self.kept.ended is None:
+            self.kept = snapshots.noted(*self.account.identity, self.kept, order(position))
+
+    def saved(self, position: Position | None) -> None:
+        """Learn which position is saved, where another life has ended a history's snapshot."""
+        if not self.unsaved or self.kept.ended is None:
+            return
+        if position is not None and order(position) >= self.kept.ended:
+            self.confirm(self.kept.generation)
+        else:  # what comes has positions of its own
+            self.kept = snapshots.noted(*self.account.identity, self.kept, None)
 
     def truncate(self, seq: bytes | None) -> None:
         """Empty the table."""

@@ -22,7 +22,18 @@ from etl_snowflake.control import Kept
 from etl_snowflake.names import Names, staging_name
 from etl_snowflake.target import ORDER, staging_columns
 
-__all__ = ["appear", "begin", "below", "come_again", "confirm", "count", "end", "staging", "truncate"]
+__all__ = [
+    "appear",
+    "begin",
+    "below",
+    "come_again",
+    "confirm",
+    "count",
+    "end",
+    "noted",
+    "staging",
+    "truncate",
+]
 
 #: Hex digits of a seq's epoch.
 _EPOCH = 8
@@ -73,6 +84,7 @@ def begin(
         ready=mark,
         windows=(),
         errors=0,
+        ended=None,
     )
     with _moving(session, names, pipeline, fence, begun, task=task):
         _clear_landing(session, names, kept)
@@ -147,7 +159,7 @@ def end(
     """
     staged, mark = staging(names, kept), seq.hex() if seq else kept.mark
     merged = kept.merged if OP in kept.control else mark
-    ended = attrs.evolve(kept, staging=None, mark=mark, merged=merged, ready=mark, windows=())
+    ended = attrs.evolve(kept, staging=None, mark=mark, merged=merged, ready=mark, windows=(), ended=None)
     with _moving(session, names, pipeline, fence, ended, task=task):
         again = above or kept.merged
         if mode is Mode.APPEND and OP in kept.control and again and mark:
@@ -182,10 +194,18 @@ def confirm(
 
     `merged` is just below the beginning of one that began since.
     """
-    saved = attrs.evolve(kept, merged=merged)
+    return _progressed(session, names, pipeline, fence, attrs.evolve(kept, merged=merged, ended=None))
+
+
+def noted(session: Session, names: Names, pipeline: str, fence: str, kept: Kept, ended: str | None) -> Kept:
+    """Keep which position is the first after the end of a history's snapshot, before it can be saved."""
+    return _progressed(session, names, pipeline, fence, attrs.evolve(kept, ended=ended))
+
+
+def _progressed(session: Session, names: Names, pipeline: str, fence: str, kept: Kept) -> Kept:
     with control.transaction(session, names, pipeline, fence):
-        control.progress(session, names, pipeline, saved)
-    return saved
+        control.progress(session, names, pipeline, kept)
+    return kept
 
 
 def truncate(
