@@ -17,8 +17,8 @@ from etl_core.testing.contexts import KitContext
 from etl_core.testing.destination.session import Session as Driven
 from etl_core.testing.destination.session import loader_named
 from etl_core.testing.script import Script
-from etl_snowflake import control
-from etl_snowflake.client import Session
+from etl_snowflake import control, mirroring
+from etl_snowflake.client import Session, sdk_errors
 from etl_snowflake.config import SnowflakeConfig
 from etl_snowflake.destination import SnowflakeDestination
 from etl_snowflake.emulator import Emulator
@@ -241,3 +241,31 @@ def test_a_snapshot_is_added_to_one_that_was_saved_and_replaces_one_that_was_not
     later.tell(script, first)
     later.flush()
     assert ids() == ([1, 1, 2, 2] if saved else [1, 2])
+
+
+def test_a_task_that_does_not_run_is_not_waited_for(
+    start: Open, script: Script, ids: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirroring, "_SCHEDULES", 0)
+    script.insert(_row(1)).commit()
+    driven = start(load="upsert", streaming="off", task_schedule_minutes=10_000)
+    driven.tell(script)
+    driven.flush()
+    assert ids() == []
+    driven.flush()
+    assert ids() == [1]
+
+
+class PanicException(BaseException):
+    """What a client in Rust raises."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "error"),
+    [(ValueError(), SchemaError), (RuntimeError(), RetryableError), (PanicException(), RetryableError)],
+)
+def test_faults_of_the_streaming_client_are_ours(raised: BaseException, error: type[Exception]) -> None:
+    with pytest.raises(error), sdk_errors():
+        raise raised
+    with pytest.raises(KeyboardInterrupt), sdk_errors():
+        raise KeyboardInterrupt

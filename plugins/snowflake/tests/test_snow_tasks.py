@@ -217,3 +217,14 @@ def test_a_copy_that_lost_its_fence_touches_no_task(tables: Tables, wanted: Tabl
         f"SHOW TASKS IN SCHEMA {tables.names.schema(tables.names.landing_schema)}"
     )
     assert "60 MINUTES" in task
+
+
+def test_a_task_knows_columns_that_another_release_has_written(
+    tables: Tables, wanted: TableSchema, emulator: Emulator
+) -> None:
+    kept = tables.ensure(wanted, (), None)
+    tables.session.execute(f"UPDATE {tables.names.ours(control.STREAMS)} SET COLUMNS = CONCAT(COLUMNS, ' ')")
+    _install(tables, kept)
+    kept = _hand_over(tables, _land(tables, kept, 1, 1, "one"), 1)
+    _run(tables, kept, emulator)
+    assert _rows(tables, kept) == [(1, "one")]

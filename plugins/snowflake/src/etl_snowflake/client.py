@@ -25,6 +25,8 @@ __all__ = ["Session", "binary_format", "sdk_client"]
 T = TypeVar("T")
 
 _APPLICATION = "etl-core"
+#: What a client in Rust raises when it breaks down; it is no Exception.
+_PANIC = "PanicException"
 #: A statement of a client that is gone ends by itself, and with it what it has locked.
 _PARAMETERS = {"TIMEZONE": "UTC", "QUERY_TAG": _APPLICATION, "ABORT_DETACHED_QUERY": True}
 
@@ -225,7 +227,11 @@ def sdk_errors() -> Iterator[None]:
 
     try:
         yield
-    except (StreamingIngestError, TimeoutError, RuntimeError) as error:
+    except (StreamingIngestError, TimeoutError, RuntimeError, ValueError) as error:
+        ours = translated(error)
+    except BaseException as error:
+        if type(error).__name__ != _PANIC:
+            raise
         ours = translated(error)
     else:
         return

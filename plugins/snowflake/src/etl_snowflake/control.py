@@ -56,6 +56,7 @@ __all__ = [
     "streamed",
     "table_there",
     "tables_there",
+    "told",
     "transaction",
 ]
 
@@ -100,6 +101,16 @@ def load(session: Session, names: Names, pipeline: str) -> dict[Stream, Kept]:
     """Return what is kept with each stream of a pipeline."""
     rows = session.execute(*control_sql.loading(names, pipeline))
     return {kept.stream: kept for kept in map(read, rows)}
+
+
+def told(session: Session, names: Names, pipeline: str, kept: Kept) -> str | None:
+    """Return how a stream's key and columns are written, if they are these; a release may write others."""
+    sql, binds = control_sql.loading(names, pipeline)
+    rows = session.execute(f"{sql} AND STREAM = ?", (*binds, str(kept.stream)))
+    there = read(rows[0]) if rows else None
+    if there is None or (there.key, there.columns, there.adding) != (kept.key, kept.columns, kept.adding):
+        return None
+    return f"{rows[0][4]}{rows[0][6]}"
 
 
 def find(session: Session, names: Names, pipeline: str, stream: Stream) -> Kept | None:

@@ -38,7 +38,9 @@ def translated(error: BaseException) -> EtlError:
         return _streaming(code, str(error))
     if isinstance(error, TimeoutError):
         return RetryableError("Snowflake did not answer in time")
-    if isinstance(error, RuntimeError):
+    if isinstance(error, ValueError):
+        return SchemaError("the streaming client cannot write a row", kind=type(error).__name__)
+    if isinstance(error, RuntimeError) or not isinstance(error, Exception):
         return RetryableError("the streaming client failed", kind=type(error).__name__)
     return _driver(error)
 

@@ -25,6 +25,7 @@ __all__ = [
     "read",
     "shape",
     "windows_text",
+    "written",
 ]
 
 #: The columns of a row: what never changes, what schema changes change, what rows change.
@@ -94,6 +95,12 @@ class Kept:
 def shape(kept: Kept) -> tuple[Any, ...]:
     """Return the values of SHAPE."""
     return json.dumps(kept.key), kept.seq, _columns(kept)
+
+
+def written(kept: Kept) -> str:
+    """Return the key and the columns of a stream as they are written, one after the other."""
+    key, _, columns = shape(kept)
+    return f"{key}{columns}"
 
 
 def progress(kept: Kept) -> tuple[Any, ...]:

@@ -20,19 +20,19 @@ from etl_core import Rejected
 from etl_snowflake import control
 from etl_snowflake.client import Session
 from etl_snowflake.control import STREAMS, Kept
-from etl_snowflake.kept import shape
+from etl_snowflake.kept import written
 from etl_snowflake.merging import Merge, due, merge
 from etl_snowflake.names import Names, literal, quote, task_name
 
 __all__ = ["body", "create", "drop", "hand_over", "install", "remove", "resume", "there"]
 
 
-def body(names: Names, pipeline: str, kept: Kept) -> str:
-    """Return what the task does."""
+def body(names: Names, pipeline: str, kept: Kept, told: str | None = None) -> str:
+    """Return what the task does; `told`: how the key and the columns are written in ETL_STREAMS."""
     streams = names.ours(STREAMS)
     where = (
         f"WHERE PIPELINE = {literal(pipeline)} AND STREAM = {literal(str(kept.stream))}"
-        f" AND MD5(CONCAT(KEY, COLUMNS)) = {literal(_digest(kept))}"
+        f" AND MD5(CONCAT(KEY, COLUMNS)) = {literal(_digest(told or written(kept)))}"
     )
     low = f"(SELECT COALESCE(MERGED, '') FROM {streams} {where})"
     high = f"(SELECT COALESCE(READY, '') FROM {streams} {where})"
@@ -49,18 +49,19 @@ def body(names: Names, pipeline: str, kept: Kept) -> str:
     return f"BEGIN\n{done};\nEXCEPTION\nWHEN OTHER THEN\nROLLBACK;\nRAISE;\nEND"
 
 
-def _digest(kept: Kept) -> str:
-    """Return what MD5 gives for the key and the columns as they are kept."""
-    key, _, columns = shape(kept)
-    return hashlib.md5(f"{key}{columns}".encode(), usedforsecurity=False).hexdigest()
+def _digest(text: str) -> str:
+    """Return what Snowflake's MD5 gives."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
-def create(names: Names, pipeline: str, kept: Kept, warehouse: str, minutes: int) -> str:
+def create(
+    names: Names, pipeline: str, kept: Kept, warehouse: str, minutes: int, told: str | None = None
+) -> str:
     """Return the statement that makes the task, suspended."""
     task = names.ours(task_name(kept.landing))
     return (
         f"CREATE OR REPLACE TASK {task} WAREHOUSE = {quote(warehouse)} SCHEDULE = '{minutes} MINUTES'"
-        f" AS\n{body(names, pipeline, kept)}"
+        f" AS\n{body(names, pipeline, kept, told)}"
     )
 
 
@@ -79,7 +80,8 @@ def install(
 ) -> None:
     """Make the task of a stream as its columns are now, and let it run. After every `ensure`."""
     control.require(session, names, pipeline, fence)
-    session.execute(create(names, pipeline, kept, warehouse, minutes))
+    told = control.told(session, names, pipeline, kept)
+    session.execute(create(names, pipeline, kept, warehouse, minutes, told))
     session.execute(resume(names, kept))
 
 
