@@ -178,3 +178,27 @@ def test_a_query_runs_on_its_own(connect: Callable[..., Any]) -> None:
     cursor.get_results_from_sfqid(cursor.sfqid)
     assert cursor.fetchall() == [(2,)]
     assert cursor.execute("SELECT count(*) FROM t").fetchall() == [(2,)]
+
+
+def test_a_statement_that_takes_long_is_answered_later(
+    emulator: Emulator, connect: Callable[..., Any]
+) -> None:
+    cursor = connect().cursor()
+    emulator.switch(answer_within=0)
+    try:
+        cursor.execute("CREATE TABLE t (a INT)")
+        assert cursor.execute("INSERT INTO t VALUES (1), (2)").fetchall() == [(2,)]
+        assert cursor.execute("SELECT count(*) FROM t").fetchall() == [(2,)]
+        with pytest.raises(snowflake.connector.errors.ProgrammingError):
+            cursor.execute("SELECT b FROM t")
+    finally:
+        emulator.switch(answer_within=45.0)
+
+
+@pytest.mark.parametrize(
+    "sql", [f"SELECT 1 IN ({', '.join('1' * 16_385)})", f"SELECT '{'a' * (1 << 20)}'"], ids=["list", "text"]
+)
+def test_statements_have_an_end(connect: Callable[..., Any], sql: str) -> None:
+    cursor = connect().cursor()
+    with pytest.raises(snowflake.connector.errors.ProgrammingError):
+        cursor.execute(sql)

@@ -27,6 +27,8 @@ from etl_snowflake.emulator.store import remember
 if TYPE_CHECKING:
     from etl_snowflake.emulator.account import Account
 
+_LONGEST_PIPE = 255
+
 
 class Channels:
     """All channels, and the thread that commits what they accepted."""
@@ -63,6 +65,8 @@ class Channels:
 
     def table_of(self, database: str, schema: str, pipe: str) -> Table:
         """Give the table of a default pipe."""
+        if len(pipe.strip('"')) > _LONGEST_PIPE:
+            raise ApiError(400, "ERR_INVALID_PIPE_NAME", "The pipe's name is too long.")
         name = pipe.removesuffix("-STREAMING").removesuffix("-streaming").strip('"')
         for candidate in (name, name.upper()):
             try:

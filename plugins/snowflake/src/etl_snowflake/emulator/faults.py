@@ -66,6 +66,7 @@ class Switches:
     `flush_kb`: from which size on clients upload files.
     `transaction_idle`: after how many seconds without a statement a transaction that others wait for is
     rolled back.
+    `answer_within`: a statement that takes longer is answered later (seconds; there 45).
     `binary`: how streamed bytes are written, "BASE64" or "HEX".
     `reject`: streamed rows to drop.
     """
@@ -76,6 +77,7 @@ class Switches:
     task_minute: float = 60.0
     flush_kb: int = 1024
     transaction_idle: float = 10.0
+    answer_within: float = 45.0
     binary: str = "BASE64"
     reject: list[Reject] = field(default_factory=list)
 

@@ -17,7 +17,7 @@ from etl_snowflake.emulator.routes.answers import failed, ok, parameters_of, tok
 from etl_snowflake.emulator.sessions import Session
 from etl_snowflake.emulator.sql import engine
 
-_IN_PROGRESS = "333334"
+_RUNNING, _IN_PROGRESS = "333333", "333334"
 _KEPT = 50
 
 
@@ -47,7 +47,12 @@ async def _once(
         _ANSWERS[key] = asyncio.ensure_future(asyncio.to_thread(_run, account, session, asked))
         if len(_ANSWERS) > _KEPT:
             del _ANSWERS[next(iter(_ANSWERS))]
-    return await asyncio.shield(_ANSWERS[key])
+    done, _ = await asyncio.wait({_ANSWERS[key]}, timeout=account.faults.switches.answer_within)
+    if done:
+        return _ANSWERS[key].result()
+    query_id = str(uuid.uuid4())
+    _RESULTS[query_id] = _ANSWERS[key]
+    return _progress(query_id, _RUNNING)
 
 
 def _run(account: Account, session: Session, asked: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +85,7 @@ def _described(session: Session, result: Result) -> dict[str, Any]:
     }
 
 
-_RESULTS: dict[str, asyncio.Task[dict[str, Any]]] = {}
+_RESULTS: dict[str, asyncio.Future[dict[str, Any]]] = {}
 
 
 def _later(account: Account, session: Session, asked: dict[str, Any]) -> dict[str, Any]:
@@ -89,13 +94,13 @@ def _later(account: Account, session: Session, asked: dict[str, Any]) -> dict[st
     return _progress(query_id)
 
 
-def _progress(query_id: str) -> dict[str, Any]:
+def _progress(query_id: str, code: str = _IN_PROGRESS) -> dict[str, Any]:
     url = f"/queries/{query_id}/result"
     data = {"queryId": query_id, "getResultUrl": url, "queryAbortsAfterSecs": 300, "progressDesc": None}
     return {
         "data": data,
-        "code": _IN_PROGRESS,
-        "message": "Asynchronous execution in progress.",
+        "code": code,
+        "message": "Query execution in progress.",
         "success": True,
     }
 

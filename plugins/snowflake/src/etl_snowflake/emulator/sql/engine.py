@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from etl_snowflake.emulator.account import Account
 
 _COMMENT = re.compile(r"\s*(--[^\n]*\n|//[^\n]*\n|/\*.*?\*/)", re.DOTALL)
+#: Members of an IN list, and bytes of a statement's text.
+_LONGEST_LIST = 16_384
+_LONGEST_TEXT = 1 << 20
 HANDLING = (control, copying, objects, scripting, show, staging, tables, tasks)
 
 
@@ -85,6 +88,8 @@ def dispatch(context: Context, *, describe: bool = False) -> Result:
     """Find who handles a statement, and let it."""
     if not context.text:
         raise SnowflakeError("000900", "42601", "SQL compilation error:\nEmpty SQL statement.")
+    if len(context.text.encode()) > _LONGEST_TEXT:
+        raise syntax(f"the statement is longer than {_LONGEST_TEXT} bytes.")
     for pattern, handler in HANDLERS:
         if found := pattern.match(context.text):
             return handler(context, found)
@@ -111,6 +116,8 @@ def _parse(text: str) -> exp.Expr:
     if len(trees) != 1 or trees[0] is None:
         text = f"Actual statement count {len(trees)} did not match the desired statement count 1."
         raise SnowflakeError("000008", "0A000", text)
+    if any(len(each.expressions) > _LONGEST_LIST for each in trees[0].find_all(exp.In)):
+        raise syntax(f"maximum number of expressions in a list exceeded, expected at most {_LONGEST_LIST}.")
     return trees[0]
 
 
