@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import attrs
 import pyarrow as pa
 import pytest
 from support.connectors import (
@@ -659,3 +660,29 @@ def test_a_marker_for_an_unknown_stream_is_a_typed_error() -> None:
     unknown = Batch(Kind.TRUNCATE, Stream("x", "y"))
     with pytest.raises(FatalError, match="nothing is known"):
         pipeline(ListSource([unknown]), MemoryDestination()).run()
+
+
+class Late(Pipelined):
+    """Refuses a row once it is asked what is durable, and another at the flush; knows its own tables only."""
+
+    def refused(self) -> list[Rejected]:
+        (table,) = {write.stream for write in self.writes}
+        return [Rejected(table, pa.table(rows(len(self.calls))), "late")]
+
+    def durable(self) -> tuple[Position, Any] | None:
+        done = super().durable()
+        return done and (done[0], self.refused())
+
+    def flush(self, position: Position) -> Sequence[Rejected] | None:
+        super().flush(position)
+        return self.refused()
+
+
+def test_rows_refused_late_are_those_of_the_source_stream() -> None:
+    state, destination = MemoryStore(), Late()
+    load = attrs.evolve(AT_ONCE, on_error="dead-letter")
+    source = ListSource(positioned(rows(1), rows(2), rows(3), rows(4)))
+    pipeline(source, destination, load=load, schema="landing", state=state).run()
+    letters = state.dead_letters("p")
+    assert {letter.stream for letter in letters} == {ORDERS}
+    assert len(letters) > 1

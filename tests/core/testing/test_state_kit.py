@@ -72,7 +72,7 @@ def test_a_fault_within_one_object_is_caught(fault: str, clause: str) -> None:
     ("fault", "clauses"),
     [
         ("Quick", set()),
-        ("ForgetsOnClose", {"the_record_outlives_the_object"}),
+        pytest.param("ForgetsOnClose", {"the_record_outlives_the_object"}, marks=pytest.mark.slow),
         # What a process keeps for itself no other one sees, neither while it lives nor after its death.
         (
             "WritesBehind",
@@ -88,7 +88,7 @@ def test_a_fault_within_one_object_is_caught(fault: str, clause: str) -> None:
             "LocksItsOwnProcess",
             {"a_claim_excludes_other_processes", "of_many_processes_one_gets_the_claim"},
         ),
-        ("HoldsForTheDead", {"a_claim_dies_with_its_holder"}),
+        pytest.param("HoldsForTheDead", {"a_claim_dies_with_its_holder"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_fault_between_processes_is_caught(fault: str, clauses: set[str]) -> None:

@@ -20,7 +20,7 @@ from etl_core.engine.queue import ByteQueue
 from etl_core.engine.reading import End, Item, Reader, Stopped, Streams
 from etl_core.engine.scope import EngineContext, Scope, quietly
 from etl_core.engine.stages import stage
-from etl_core.engine.tables import Tables
+from etl_core.engine.tables import Tables, Targets
 from etl_core.errors import Cancelled
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ class Attempt:
             require_finite(pipeline.loader, run.until)
 
     def _load(self, resume: Position, ctx: EngineContext, infos: Sequence[StreamInfo]) -> None:
-        committer = self._committer(resume)
+        targets = Targets(self._pipeline.target, [info.stream for info in infos])
+        committer = self._committer(resume, targets)
         reader = Reader(
             self._pipeline.source,
             ctx,
@@ -113,7 +114,7 @@ class Attempt:
         )
         self.scope.spawn(reader.run, name="read")
         try:
-            self._stage(resume, infos, committer).run()
+            self._stage(resume, infos, targets, committer).run()
         except Rewritten as change:
             self._restart_stream(change, committer)
             raise
@@ -128,7 +129,7 @@ class Attempt:
         committer.commit(position)
         committer.drain()
 
-    def _committer(self, resume: Position) -> Committer:
+    def _committer(self, resume: Position, targets: Targets) -> Committer:
         run, pipeline = self._run, self._pipeline
         return Committer(
             pipeline=pipeline.name,
@@ -141,16 +142,19 @@ class Attempt:
             on_error=pipeline.load.on_error,
             resume=resume,
             on_progress=run.progressed,
+            source_of=targets.source,
         )
 
-    def _stage(self, resume: Position, infos: Sequence[StreamInfo], committer: Committer) -> LoadStage:
+    def _stage(
+        self, resume: Position, infos: Sequence[StreamInfo], targets: Targets, committer: Committer
+    ) -> LoadStage:
         run, pipeline = self._run, self._pipeline
         policy = pipeline.load.batch or run.batch or BatchPolicy()
         spare = max(1, pipeline.resources.memory - pipeline.resources.queue)
         feeder = Feeder(
             chain=run.chain,
             loader=pipeline.loader,
-            tables=Tables(pipeline.destination, pipeline.loader, pipeline.load, pipeline.target, run.hub),
+            tables=Tables(pipeline.destination, pipeline.loader, pipeline.load, targets.of, run.hub),
             batcher=Batcher(policy, spare),
             committer=committer,
             streams=Streams.of(infos),

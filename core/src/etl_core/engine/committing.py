@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import attrs
+
 from etl_core.engine import failpoints
 from etl_core.engine.deadletters import to_letters
 from etl_core.engine.stages import stage
@@ -18,7 +20,7 @@ from etl_core.interfaces import Destination
 if TYPE_CHECKING:
     from etl_core.engine.observing import ObserverHub
     from etl_core.interfaces import Source, StateStore
-    from etl_core.model import Position, Rejected
+    from etl_core.model import Position, Rejected, Stream
     from etl_core.result import PipelineResult
 
 __all__ = ["Committer", "is_pipelined"]
@@ -46,6 +48,7 @@ class Committer:
         on_error: str,
         resume: Position,
         on_progress: Callable[[Position], None],
+        source_of: Callable[[Stream], Stream] = lambda target: target,
     ) -> None:
         self._pipeline = pipeline
         self._fence = fence
@@ -57,6 +60,7 @@ class Committer:
         self._on_error = on_error
         self._epoch = resume.epoch
         self._on_progress = on_progress
+        self._source_of = source_of
         self._pipelined = is_pipelined(destination)
         self._marked: Position | None = None
         #: The last position that is durable and saved.
@@ -113,7 +117,7 @@ class Committer:
         with stage("destination"):
             done = self._destination.durable()
         if done is not None:
-            self.refuse(done[1])
+            self._refuse_late(done[1])
             self._saved(done[0])
 
     def drain(self) -> None:
@@ -127,8 +131,12 @@ class Committer:
         with stage("destination"):
             rejected = self._destination.flush(position)
         self._result.destination.flush += time.perf_counter() - started
-        self.refuse(rejected)
+        self._refuse_late(rejected)
         self._saved(position)
+
+    def _refuse_late(self, rejected: Sequence[Rejected] | None) -> None:
+        """Refuse rows that the destination tells of under the streams that it knows: its targets."""
+        self.refuse([attrs.evolve(each, stream=self._source_of(each.stream)) for each in rejected or ()])
 
     def _saved(self, position: Position) -> None:
         failpoints.hit("after_flush")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -21,7 +21,25 @@ if TYPE_CHECKING:
     from etl_core.interfaces import Destination, Loader
     from etl_core.model import Change
 
-__all__ = ["Tables"]
+__all__ = ["Tables", "Targets"]
+
+
+class Targets:
+    """Where streams land, and which stream a target is of."""
+
+    def __init__(self, rename: Callable[[Stream], Stream], streams: Iterable[Stream]) -> None:
+        self._rename = rename
+        self._sources = {rename(stream): stream for stream in streams}
+
+    def of(self, stream: Stream) -> Stream:
+        """Return where a stream lands."""
+        target = self._rename(stream)
+        self._sources.setdefault(target, stream)
+        return target
+
+    def source(self, target: Stream) -> Stream:
+        """Return the stream that lands in a target; of one that is not known, the target."""
+        return self._sources.get(target, target)
 
 
 @define
