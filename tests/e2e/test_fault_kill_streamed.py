@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from e2e.test_kill_loop import Loop, run
+from support.kill_loop import Loop, run
 
 from etl_pglib.testing import Database
 

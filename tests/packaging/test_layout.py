@@ -58,8 +58,11 @@ def test_every_connector_is_held_to_the_kit_with_nothing_else_installed() -> Non
         for path in MEMBERS
         if "etl_core" in tomllib.loads(path.read_text())["project"].get("entry-points", {})
     ]
-    listed = re.findall(r"^    conformance-\{(.*)\}$", text, re.MULTILINE)
-    assert set(listed[0].split(",")) == {path.parent.name for path in kits}
+    names = {path.parent.name for path in kits}
+    listed = re.findall(r"^    conformance = (.*)$", text, re.MULTILINE)
+    assert set(listed[0].split(", ")) == {f"conformance-{name}" for name in names}
+    environments = re.findall(r"^\[testenv:conformance-\{(.*)\}\]$", text, re.MULTILINE)
+    assert set(environments[0].split(",")) == names
     for path in kits:
         tests = ROOT / "tests" / "core" / "testing" if path.parent.name == "core" else path.parent / "tests"
         assert list(tests.glob("test_*conformance.py")), path
