@@ -48,10 +48,10 @@ def test_unknown_settings_and_missing_variables_are_all_reported_at_once(shop: S
 
 
 def test_a_missing_plugin_says_how_to_install_it(shop: Shop) -> None:
-    shop.write(destination={"use": "snowflake", "path": "x"})
+    shop.write(destination={"use": "zerobus", "path": "x"})
     done = shop.cli("run", "--once", str(shop.document))
     assert done.returncode == 3
-    assert "pip install etl-snowflake" in done.stdout + done.stderr
+    assert "pip install etl-zerobus" in done.stdout + done.stderr
 
 
 def test_a_duckdb_file_locked_by_another_process(shop: Shop) -> None:
