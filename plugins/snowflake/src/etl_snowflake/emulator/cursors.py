@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Self
 
 import duckdb
@@ -33,8 +34,14 @@ class Cursor:
         self._connection.register(name, table)
 
     def unregister(self, name: str) -> None:
-        """Forget it."""
-        self._connection.unregister(name)
+        """Forget it, for which a failed transaction has no room: what made it fail is what is to be told."""
+        with suppress(duckdb.TransactionException):
+            self._connection.unregister(name)
+
+    def drop(self, table: str) -> None:
+        """Drop a table that may be there; a failed transaction takes along what it made."""
+        with suppress(duckdb.TransactionException):
+            self.execute(f"DROP TABLE IF EXISTS {table}")
 
     def close(self) -> None:
         """Close the connection."""

@@ -63,7 +63,7 @@ def load(
         _insert(cursor, table, wanted)
         return Loaded(parsed, parsed - bad, bad, _message(column) if bad else None, column, position)
     finally:
-        cursor.execute("DROP TABLE IF EXISTS temp.emulator_load")
+        cursor.drop("temp.emulator_load")
 
 
 def _refined(

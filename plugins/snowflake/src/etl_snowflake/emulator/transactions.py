@@ -152,8 +152,12 @@ class Transactions:
         def work() -> None:
             with self._store.cursor() as cursor:
                 cursor.execute("BEGIN")
-                write(cursor)
-                cursor.execute("COMMIT")
+                try:
+                    write(cursor)
+                    cursor.execute("COMMIT")
+                except BaseException:
+                    _undo(cursor)
+                    raise
 
         patient(work)
 
