@@ -245,3 +245,10 @@ def test_many_rows_are_encoded_piece_by_piece() -> None:
     count = 70_000
     found = list(lines(pa.table({"N": range(count)}), pa.array([f"{number:05}" for number in range(count)])))
     assert [(each.first, each.last) for each in found] == [("00000", "65535"), ("65536", "69999")]
+
+
+@pytest.mark.parametrize("index", [-3, 0, 7])
+def test_what_a_null_struct_has_in_its_place_means_nothing(index: int) -> None:
+    garbage = pa.DictionaryArray.from_arrays(pa.array([0, index], pa.int8()), pa.array(["x"]), safe=False)
+    structs = pa.StructArray.from_arrays([garbage], ["d"], mask=pa.array([False, True]))
+    assert ndjson(pa.table({"S": structs})) == b'{"S":{"d":"x"}}\n{"S":null}\n'

@@ -226,7 +226,11 @@ def _extended(column: pa.Array) -> pa.Array:
 
 
 def _taken(column: pa.Array, write: Callable[[pa.Array], pa.Array]) -> pa.Array:
-    return write(column.dictionary).take(column.indices)
+    """Write the dictionary's values once. Under a null parent an index may be anything, and means nothing."""
+    indices = column.indices.cast(pa.int64(), safe=False)
+    first, beyond = (pa.scalar(bound, pa.int64()) for bound in (0, len(column.dictionary)))
+    known = pc.and_(pc.greater_equal(indices, first), pc.less(indices, beyond))
+    return write(column.dictionary).take(pc.if_else(known, indices, pa.scalar(None, pa.int64())))
 
 
 def _is_list(kind: pa.DataType) -> bool:
