@@ -11,6 +11,7 @@ from support.live import Copy
 from support.tcp_proxy import TcpProxy
 
 from etl_pglib.testing import Database
+from etl_postgres_cdc import streaming
 
 #: Bytes by which a question was asked, not only a status sent.
 QUESTION = 200
@@ -22,8 +23,9 @@ pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture
-def proxy(pg: Database) -> Iterator[TcpProxy]:
+def proxy(pg: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[TcpProxy]:
     """To a database whose walsenders soon give up a connection from which nothing comes."""
+    monkeypatch.setattr(streaming, "_ANSWER", 3.0)
     pg.execute(
         f"alter database {pg.name} set wal_sender_timeout = '2s'", "create table t (id int primary key)"
     )

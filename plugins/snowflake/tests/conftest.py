@@ -25,7 +25,14 @@ from etl_snowflake.names import Names
 if find_spec("etl_postgres_cdc") is None:
     collect_ignore = ["test_snow_kill.py", "test_snow_howto.py"]
 
-QUIET = {"commit_delay": 0.1, "commits": True, "on_reopen": "discard", "flush_kb": 1024, "reject": []}
+QUIET = {
+    "commit_delay": 0.1,
+    "commits": True,
+    "on_reopen": "discard",
+    "flush_kb": 1024,
+    "reject": [],
+    "transaction_idle": 10.0,
+}
 
 
 @pytest.fixture(scope="session")

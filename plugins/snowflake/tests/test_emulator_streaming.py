@@ -98,6 +98,7 @@ def test_much_comes_as_a_file(
     assert counts["bytes_appended"] > 64 * 1024
 
 
+@pytest.mark.slow
 def test_a_channel_opened_again_knows_its_token(
     query: Query, stream: Stream, land: str, committed: Committed
 ) -> None:
@@ -138,6 +139,7 @@ def test_channels_of_one_table_have_tokens_of_their_own(
     assert client.get_latest_committed_offset_tokens(names) == {name: f"t{name[-1]}" for name in names}
 
 
+@pytest.mark.slow
 def test_the_last_to_open_a_channel_has_it(
     query: Query, stream: Stream, land: str, committed: Committed
 ) -> None:
@@ -182,6 +184,7 @@ def test_a_lower_case_table(query: Query, stream: Stream, committed: Committed) 
     assert query('SELECT * FROM "land"') == [(1, "x")]
 
 
+@pytest.mark.slow
 def test_a_column_added_meanwhile_is_filled(
     query: Query, stream: Stream, land: str, committed: Committed
 ) -> None:

@@ -165,6 +165,7 @@ def test_a_session_that_is_gone_logs_in_again(session: Session, emulator: Emulat
 def test_a_session_that_is_gone_takes_its_transaction_along(
     session: Session, table: str, emulator: Emulator
 ) -> None:
+    emulator.switch(transaction_idle=0.2)
     with pytest.raises(RetryableError, match="in a transaction"), session.transaction():
         session.execute(f"INSERT INTO {table} VALUES (1, 'a')")
         emulator.control("expire", {"masters": True})

@@ -113,7 +113,7 @@ def table(rows: Sequence[Row], key: Sequence[str], chunk: int) -> pa.Table:
 
 @pytest.mark.parametrize("key", SHAPES, ids="+".join)
 @pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_any_batch_folds_to_what_its_changes_fold_to_one_by_one(
     key: tuple[str, ...], soft: bool, data: st.DataObject
