@@ -10,13 +10,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import snowflake.connector
 from snowflake.ingest.streaming import StreamingIngestClient
 
 from etl_core import Duration, RetryableError
+from etl_core.testing.contexts import KitContext
+from etl_core.testing.destination.session import Session as Driven
+from etl_core.testing.destination.session import loader_named
 from etl_snowflake.client import Session
 from etl_snowflake.config import SnowflakeConfig
+from etl_snowflake.destination import SnowflakeDestination
 from etl_snowflake.emulator import Emulator
 from etl_snowflake.emulator.launch import wait_until
 from etl_snowflake.names import Names
@@ -138,19 +143,25 @@ def committed() -> Callable[[Any, str], bool]:
 def config(emulator: Emulator, schema: str) -> SnowflakeConfig:
     """Settings of ours; landing and control tables are in the test's own schema."""
     return SnowflakeConfig(
-        account=emulator.account,
-        user=emulator.user,
-        role=emulator.role,
-        database=emulator.database,
-        warehouse=emulator.warehouse,
-        private_key_path=emulator.key,
+        **emulator.settings(),
         landing_schema=schema,
-        host=emulator.host,
-        port=emulator.port,
-        authorities=emulator.authority,
         network_timeout=Duration(20),
         login_timeout=Duration(10),
     )
+
+
+@pytest.fixture
+def drive(config: SnowflakeConfig, schema: str, tmp_path: Path) -> Iterator[Callable[..., Driven]]:
+    """Open destinations that are driven call by call, and closed at the end of the test."""
+    with ExitStack() as stack:
+
+        def drive(load: str, fence: str, pipeline: str = "", **changed: Any) -> Driven:
+            ctx = KitContext(pipeline=pipeline or schema, connector="snowflake", spill=tmp_path / "spill")
+            stack.callback(ctx.close, 10)
+            destination = SnowflakeDestination(attrs.evolve(config, **changed))
+            return stack.enter_context(Driven(destination, ctx, loader_named(load), fence=fence))
+
+        yield drive
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -13,14 +11,11 @@ import pyarrow as pa
 import pytest
 
 from etl_core import RetryableError, SchemaError, StateError, Stream
-from etl_core.testing.contexts import KitContext
 from etl_core.testing.destination.session import Session as Driven
-from etl_core.testing.destination.session import loader_named
 from etl_core.testing.script import Script
 from etl_snowflake import control, mirroring
 from etl_snowflake.client import Session, sdk_errors
 from etl_snowflake.config import SnowflakeConfig
-from etl_snowflake.destination import SnowflakeDestination
 from etl_snowflake.emulator import Emulator
 from etl_snowflake.emulator.launch import wait_until
 from etl_snowflake.names import Names
@@ -43,18 +38,13 @@ def script(target: Stream) -> Script:
 
 
 @pytest.fixture
-def start(config: SnowflakeConfig, schema: str, tmp_path: Path) -> Iterator[Open]:
-    """Open destinations that stream, and are closed at the end of the test."""
-    with ExitStack() as stack:
+def start(drive: Open) -> Open:
+    """Open destinations that stream."""
 
-        def start(fence: str = "kit", load: str = "append", **changed: Any) -> Driven:
-            settings = attrs.evolve(config, **{"streaming": "rest", **changed})
-            ctx = KitContext(pipeline=schema, connector="snowflake", spill=tmp_path / "spill")
-            stack.callback(ctx.close, 10)
-            driven = Driven(SnowflakeDestination(settings), ctx, loader_named(load), fence=fence)
-            return stack.enter_context(driven)
+    def start(fence: str = "kit", load: str = "append", **changed: Any) -> Driven:
+        return drive(load, fence, **{"streaming": "rest", **changed})
 
-        yield start
+    return start
 
 
 @pytest.fixture

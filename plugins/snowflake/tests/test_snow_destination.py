@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import attrs
 import pyarrow as pa
 import pytest
 
 from etl_core import Duration, Position, Rejected, Size, StateError, Stream
-from etl_core.testing.contexts import KitContext
 from etl_core.testing.destination.session import Session as Driven
-from etl_core.testing.destination.session import loader_named
 from etl_core.testing.script import Script
-from etl_snowflake.config import SnowflakeConfig
-from etl_snowflake.destination import SnowflakeDestination
 from etl_snowflake.emulator import Emulator
 from etl_snowflake.emulator.launch import wait_until
 
@@ -37,18 +30,13 @@ def script(stream: Stream) -> Script:
 
 
 @pytest.fixture
-def start(config: SnowflakeConfig, schema: str, tmp_path: Path) -> Iterator[Open]:
-    """Open destinations that are closed at the end of the test."""
-    with ExitStack() as stack:
+def start(drive: Open) -> Open:
+    """Open destinations that stream."""
 
-        def start(load: str = "append", fence: str = "fence", **changed: Any) -> Driven:
-            settings = attrs.evolve(config, **{"streaming": "rest", **changed})
-            ctx = KitContext(pipeline=schema, connector="snowflake", spill=tmp_path / "spill")
-            stack.callback(ctx.close, 10)
-            driven = Driven(SnowflakeDestination(settings), ctx, loader_named(load), fence=fence)
-            return stack.enter_context(driven)
+    def start(load: str = "append", fence: str = "fence", **changed: Any) -> Driven:
+        return drive(load, fence, **{"streaming": "rest", **changed})
 
-        yield start
+    return start
 
 
 @pytest.fixture

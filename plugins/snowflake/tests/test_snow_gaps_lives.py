@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from etl_core.config import LoadSettings, Resources
 from etl_core.engine.pipeline import Pipeline
 from etl_core.loaders.append import Append
 from etl_core.state.memory import MemoryStore
-from etl_core.testing.contexts import KitContext
 from etl_core.testing.destination.session import Session as Driven
 from etl_core.testing.destination.session import loader_named
 from etl_core.testing.script import Script, ScriptedSource
@@ -44,18 +42,13 @@ def script(stream: Stream) -> Script:
 
 
 @pytest.fixture
-def start(config: SnowflakeConfig, schema: str, tmp_path: Path) -> Iterator[Open]:
-    """Open destinations that are closed at the end of the test."""
-    with ExitStack() as stack:
+def start(drive: Open) -> Open:
+    """Open destinations that do not stream."""
 
-        def start(load: str = "append", pipeline: str = "", fence: str = "kit", **changed: Any) -> Driven:
-            settings = attrs.evolve(config, **{"streaming": "off", **changed})
-            ctx = KitContext(pipeline=pipeline or schema, connector="snowflake", spill=tmp_path / "spill")
-            stack.callback(ctx.close, 10)
-            driven = Driven(SnowflakeDestination(settings), ctx, loader_named(load), fence=fence)
-            return stack.enter_context(driven)
+    def start(load: str = "append", pipeline: str = "", fence: str = "kit", **changed: Any) -> Driven:
+        return drive(load, fence, pipeline, **{"streaming": "off", **changed})
 
-        yield start
+    return start
 
 
 @pytest.fixture

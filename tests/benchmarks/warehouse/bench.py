@@ -113,17 +113,7 @@ class Bench:
 
 
 def _config(emulator: Emulator) -> SnowflakeConfig:
-    return SnowflakeConfig(
-        account=emulator.account,
-        user=emulator.user,
-        role=emulator.role,
-        database=emulator.database,
-        warehouse=emulator.warehouse,
-        private_key_path=emulator.key,
-        host=emulator.host,
-        port=emulator.port,
-        authorities=emulator.authority,
-    )
+    return SnowflakeConfig(**emulator.settings())
 
 
 def _told(config: SnowflakeConfig) -> dict[str, Any]:

@@ -86,6 +86,20 @@ class Emulator:
             **changed,
         }
 
+    def settings(self) -> dict[str, Any]:
+        """Give the settings of the destination that say where the account is, and who logs in."""
+        return {
+            "account": self.account,
+            "user": self.user,
+            "role": self.role,
+            "database": self.database,
+            "warehouse": self.warehouse,
+            "private_key_path": self.key,
+            "host": self.host,
+            "port": self.port,
+            "authorities": self.authority,
+        }
+
     def streaming(self, **changed: str) -> dict[str, str]:
         """Give the properties of `StreamingIngestClient`."""
         return {
